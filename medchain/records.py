@@ -1,0 +1,183 @@
+"""Frozen attrs classes to and from plain values, and so to and from canonical bytes.
+
+A *record* is a frozen attrs class whose annotations are built from ``int``, ``bool``, ``str``, ``bytes``, ``X | None``,
+``tuple[X, ...]``, ``dict[str, X]``, ``Any`` (a plain value, as it is) and other records. It is written as a map with
+all of its fields, ``null`` where a field is None. Reading is strict: a missing or unknown field, a value of another
+type or one that the class's own validators refuse is an `EncodingError`. Nothing is coerced.
+
+Fields with ``metadata=LOCAL`` stay on this machine: they are not written and keep their default when read. A class with
+``__to_value__`` and ``__from_value__`` decides its own form.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import attrs
+
+from medchain.encoding import decode, encode
+from medchain.errors import EncodingError
+
+__all__ = ["LOCAL", "decode_record", "encode_record", "fixed", "from_value", "length", "to_value"]
+
+LOCAL: Mapping[str, Any] = types.MappingProxyType({"local": True})
+"""Metadata of a field that is not part of the record's encoding."""
+
+T = TypeVar("T")
+_Dump = Callable[[Any], Any]
+_Load = Callable[[Any], Any]
+
+
+def length(count: int, most: int | None = None) -> Callable[[Any, Any, Any], None]:
+    """An attrs validator: the field has `count` items (bytes, characters), or from `count` to `most`; None passes."""
+    top = count if most is None else most
+
+    def check(instance: Any, attribute: Any, value: Any) -> None:
+        if value is not None and not count <= len(value) <= top:
+            wanted = str(count) if top == count else f"{count} to {top}"
+            raise ValueError(f"{attribute.name} has length {len(value)}, not {wanted}")
+
+    return check
+
+
+def fixed(count: int = 32, **options: Any) -> Any:
+    """A field of exactly `count` bytes."""
+    return attrs.field(validator=length(count), repr=short, **options)
+
+
+def short(value: object) -> str:
+    """The repr of bytes as the beginning of their hex, so that results stay readable."""
+    if isinstance(value, bytes):
+        return value.hex() if len(value) <= 6 else f"{value[:6].hex()}…"
+    return repr(value)
+
+
+def to_value(record: Any) -> Any:
+    """The plain value (for `medchain.encoding.encode`) of a record."""
+    return _codec(type(record))[0](record)
+
+
+def from_value(cls: type[T], value: Any) -> T:
+    """The record of class `cls` that a plain value stands for.
+
+    Raises:
+        EncodingError: the value is not the form of such a record.
+    """
+    result: T = _codec(cls)[1](value)
+    return result
+
+
+def encode_record(record: Any) -> bytes:
+    """The canonical bytes of a record."""
+    return encode(to_value(record))
+
+
+def decode_record(cls: type[T], data: bytes, *, limit: int = 1 << 20) -> T:
+    """The record of class `cls` in canonical bytes of at most `limit` bytes.
+
+    Raises:
+        EncodingError: not canonical, too long, or not the form of such a record.
+    """
+    return from_value(cls, decode(data, limit=limit))
+
+
+@functools.cache
+def _codec(annotation: Any) -> tuple[_Dump, _Load]:
+    """The pair (dump, load) for one annotation, built once."""
+    if annotation in (int, bool, str, bytes):
+        return _same, functools.partial(_load_exact, annotation)
+    if annotation is Any:
+        return _same, _same
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return _optional(annotation, arguments)
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        return _sequence(arguments[0])
+    if origin is dict and arguments and arguments[0] is str:
+        return _mapping(arguments[1])
+    if hasattr(annotation, "__to_value__"):
+        return annotation.__to_value__, functools.partial(_load_own, annotation)
+    if attrs.has(annotation):
+        return _record(annotation)
+    raise TypeError(f"{annotation!r} has no canonical form")
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _load_exact(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise EncodingError(f"expected {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def _load_own(cls: Any, value: Any) -> Any:
+    try:
+        return cls.__from_value__(value)
+    except (ValueError, TypeError) as error:
+        raise EncodingError(f"{cls.__name__}: {error}") from error
+
+
+def _optional(annotation: Any, arguments: tuple[Any, ...]) -> tuple[_Dump, _Load]:
+    others = [argument for argument in arguments if argument is not type(None)]
+    if len(others) != 1 or len(arguments) != 2:
+        raise TypeError(f"{annotation!r}: only X | None has a canonical form")
+    dump, load = _codec(others[0])
+    return (lambda value: None if value is None else dump(value)), (lambda value: None if value is None else load(value))
+
+
+def _sequence(item: Any) -> tuple[_Dump, _Load]:
+    dump, load = _codec(item)
+
+    def load_all(value: Any) -> Any:
+        if type(value) is not list:
+            raise EncodingError(f"expected a list, found {type(value).__name__}")
+        return tuple([load(each) for each in value])
+
+    if dump is _same:
+        return list, load_all
+    return (lambda values: [dump(value) for value in values]), load_all
+
+
+def _mapping(item: Any) -> tuple[_Dump, _Load]:
+    dump, load = _codec(item)
+
+    def load_all(value: Any) -> Any:
+        if type(value) is not dict:
+            raise EncodingError(f"expected a map, found {type(value).__name__}")
+        return {key: load(each) for key, each in value.items()}
+
+    return (lambda values: {key: dump(value) for key, value in values.items()}), load_all
+
+
+def _record(cls: Any) -> tuple[_Dump, _Load]:
+    hints = typing.get_type_hints(cls)
+    fields = [(item.name, *_codec(hints[item.name])) for item in attrs.fields(cls) if not item.metadata.get("local")]
+    names = {name for name, _, _ in fields}
+    dumps = [(name, dump) for name, dump, _ in fields]
+    loads = [(name, load) for name, _, load in fields]
+
+    def dump_record(record: Any) -> Any:
+        return {name: dump(getattr(record, name)) for name, dump in dumps}
+
+    def load_record(value: Any) -> Any:
+        if type(value) is not dict or value.keys() != names:
+            raise EncodingError(_difference(cls, names, value))
+        try:
+            return cls(**{name: load(value[name]) for name, load in loads})
+        except (ValueError, TypeError) as error:
+            raise EncodingError(f"{cls.__name__}: {error}") from error
+
+    return dump_record, load_record
+
+
+def _difference(cls: Any, names: set[str], value: Any) -> str:
+    if type(value) is not dict:
+        return f"{cls.__name__}: expected a map, found {type(value).__name__}"
+    missing, extra = sorted(names - value.keys()), sorted(map(repr, value.keys() - names))
+    return f"{cls.__name__}: missing {', '.join(missing) or 'nothing'}; unknown {', '.join(extra)[:80] or 'nothing'}"

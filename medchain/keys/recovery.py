@@ -1,0 +1,87 @@
+"""Recovery words: a secret in groups of SLIP-39 mnemonics, and back.
+
+The words are those of SLIP-0039 as hardware wallets use it, by Trezor's shamir-mnemonic. A passphrase, if any, is part
+of the key: with a wrong one SLIP-39 gives another secret and no error, so whoever recovers must compare what comes out
+with something known (`Wallet.from_slip39` compares the party id).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import shamir_mnemonic
+from shamir_mnemonic import MnemonicError
+
+from medchain.errors import KeystoreError
+
+__all__ = ["combine", "split"]
+
+_ITERATION_EXPONENT = 1
+_MOST_ITERATION_EXPONENT = 5
+"""320,000 rounds of PBKDF2, under a second. Foreign words may ask for 2^15 times the least: a minute and more."""
+_MOST_GROUPS = 16
+_MOST_MEMBERS = 16
+
+
+def split(
+    secret: bytes, groups: Sequence[tuple[int, int]], *, group_threshold: int = 1, passphrase: str = ""
+) -> list[list[str]]:
+    """Mnemonics for each group ``(k, n)``: n of them, of which k complete the group.
+
+    Args:
+        secret: an even number of bytes, at least 16.
+        groups: at most 16; a group has at most 16 members, and only one if a single member is enough.
+        group_threshold: how many groups must be complete.
+        passphrase: printable ASCII.
+
+    Raises:
+        ValueError: one of these rules is broken.
+    """
+    if not 1 <= len(groups) <= _MOST_GROUPS:
+        raise ValueError(f"1 to {_MOST_GROUPS} groups, not {len(groups)}")
+    if any(not 1 <= k <= n <= _MOST_MEMBERS for k, n in groups):
+        raise ValueError(f"a group (k, n) needs 1 <= k <= n <= {_MOST_MEMBERS}")
+    mnemonics: list[list[str]] = shamir_mnemonic.generate_mnemonics(
+        group_threshold, groups, secret, _passphrase(passphrase), iteration_exponent=_ITERATION_EXPONENT
+    )
+    return mnemonics
+
+
+def combine(mnemonics: Iterable[str], passphrase: str = "") -> bytes:
+    """The secret in a set of mnemonics: exactly as many complete groups as needed, each with exactly k members.
+
+    A wrong passphrase is not noticed here.
+
+    Raises:
+        KeystoreError: the mnemonics are too few, too many, damaged or of different secrets.
+        ValueError: the passphrase is not printable ASCII.
+    """
+    secret_words = _passphrase(passphrase)
+    try:
+        groups = shamir_mnemonic.decode_mnemonics([_tidy(words) for words in mnemonics])
+        encrypted = shamir_mnemonic.recover_ems(groups)
+    except (MnemonicError, ValueError) as error:
+        raise KeystoreError(f"these words do not recover anything: {error}") from None
+    _check_effort(encrypted)
+    secret: bytes = encrypted.decrypt(secret_words)
+    return secret
+
+
+def _check_effort(encrypted: Any) -> None:
+    if encrypted.iteration_exponent > _MOST_ITERATION_EXPONENT:
+        raise KeystoreError(
+            f"these words ask for an iteration exponent of {encrypted.iteration_exponent}; medchain goes up to "
+            f"{_MOST_ITERATION_EXPONENT}"
+        )
+
+
+def _tidy(words: str) -> str:
+    """The words as the word list has them, however they were typed."""
+    return " ".join(words.lower().split())
+
+
+def _passphrase(passphrase: str) -> bytes:
+    if not (passphrase.isascii() and passphrase.isprintable()):
+        raise ValueError("a SLIP-39 passphrase is printable ASCII")
+    return passphrase.encode("ascii")

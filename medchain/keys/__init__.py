@@ -1,4 +1,4 @@
-"""Keys: wallets and parties, signing, sealing to recipients, threshold shares, keystore files, recovery words."""
+"""Keys: wallets and parties, signing, sealing to recipients, threshold shares, keystores, recovery words."""
 
 from medchain._lazy import lazy
 

@@ -1,7 +1,7 @@
 """ML-DSA-44 (FIPS 204): the second signature beside Ed25519 on checkpoints.
 
-Signing is randomised: two signatures over the same message differ, so never hash a signature or compare it with one
-that was made again. No context string is used.
+Signing is randomised: two signatures over the same message differ, so never hash a signature or compare it
+with one that was made again. No context string is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SEED_SIZE = 32
 
 
 class CosignKey:
-    """A private ML-DSA-44 key, made from its 32-byte seed. The repr shows the public half only; pickling is refused.
+    """A private ML-DSA-44 key, made from its 32-byte seed. Its repr shows the public half; it is not pickled.
 
     >>> key = CosignKey(bytes(32))
     >>> verify_cosignature(key.public, b"message", key.sign(b"message"))
@@ -62,6 +62,4 @@ def verify_cosignature(public_key: bytes, message: bytes, signature: bytes) -> N
     try:
         MLDSA44PublicKey.from_public_bytes(bytes(public_key)).verify(signature, message)
     except (_Mismatch, ValueError):
-        raise InvalidSignature(
-            f"the cosignature does not verify under key {bytes(public_key[:4]).hex()}…"
-        ) from None
+        raise InvalidSignature(f"not a cosignature by key {bytes(public_key[:4]).hex()}… over this") from None

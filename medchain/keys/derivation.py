@@ -25,13 +25,13 @@ def _ward(instance: Any, attribute: Any, value: str | None) -> None:
 
 
 def _generation(instance: Any, attribute: Any, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
+    if type(value) is not int or not 0 <= value < 1 << 31:
         raise ValueError(f"a generation counts from 0, not {value!r}")
 
 
 @frozen
 class Derivation:
-    """Which of a seed's wallets one is. Not secret, but whoever knows it and the seed can rebuild the keys."""
+    """Which of a seed's wallets one is. No secret by itself; with the seed it gives all keys."""
 
     chain: bytes | None = records.fixed(32, default=None)
     """The tag of the chain on which the persona acts; None for the wallet itself."""

@@ -1,4 +1,4 @@
-"""A party: the public half of a wallet, and all that others need in order to name it, check it and seal to it."""
+"""A party: the public half of a wallet, all that others need to name it, check it and seal to it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ _WIRE_LIMIT = 4096
 class Party:
     """A party's id and its current keys.
 
-    The id is the hash of the *first* keys and stays when keys rotate, so id and keys belong together only by what a
-    chain's ``keys`` contract says, unless `is_original`. A party equals another with the same id and the same keys.
+    The id is the hash of the *first* keys and stays when keys rotate, so id and keys belong together only
+    by what a chain's ``keys`` contract says, unless `is_original`. A party equals another with the same id
+    and the same keys.
     """
 
     signing_key: bytes = records.fixed(signing.PUBLIC_KEY_SIZE)

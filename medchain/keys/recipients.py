@@ -1,8 +1,8 @@
 """Sealing to a recipient: HPKE (RFC 9180) with a hybrid post-quantum KEM.
 
 The suite is MLKEM768_X25519 (0x647a of draft-ietf-hpke-pq, the construction known as X-Wing), HKDF-SHA256,
-AES-256-GCM, base mode, one message for each encapsulation. Context goes into `info`; there is no AAD. Whoever seals
-stays anonymous: what was opened proves nothing about its author by itself.
+AES-256-GCM, base mode, one message for each encapsulation. Context goes into `info`; there is no AAD.
+Whoever seals stays anonymous: what was opened proves nothing about its author by itself.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ _ANY_SCALAR = X25519PrivateKey.from_private_bytes(bytes(31) + b"\x40")
 
 
 class RecipientKey:
-    """A private recipient key, made from its 32-byte seed. The repr shows the public half only; pickling is refused.
+    """A private recipient key, made from its 32-byte seed. Its repr shows the public half; it is not pickled.
 
-    The seed is expanded as X-Wing does (draft-connolly-cfrg-xwing-kem, 5.2): SHAKE256 to 96 bytes, the ML-KEM-768
-    seed d ‖ z and then the X25519 scalar.
+    The seed is expanded as X-Wing does (draft-connolly-cfrg-xwing-kem, 5.2): SHAKE256 to 96 bytes, the
+    ML-KEM-768 seed d ‖ z and then the X25519 scalar.
     """
 
     __slots__ = ("_private", "public", "seed")
@@ -98,7 +98,8 @@ class RecipientKey:
             return _HPKE.decrypt(sealed, self._private, info)
         except (InvalidTag, ValueError):
             raise SealingError(
-                f"sealed data does not open with key {self.recipient_id[:4].hex()}…: another recipient, another context, or altered"
+                f"sealed data does not open with key {self.recipient_id[:4].hex()}…: "
+                "another recipient, another context, or altered"
             ) from None
 
     def __repr__(self) -> str:
@@ -122,13 +123,13 @@ def seal(public_key: bytes, plaintext: bytes, info: bytes) -> bytes:
         raise SealingError(f"cannot seal to this recipient: {error}") from None
 
 
-def open(seed: bytes, sealed: bytes, info: bytes) -> bytes:
+def open(seed: bytes, sealed: bytes, info: bytes) -> bytes:  # noqa: A001 (the pair of `seal`)
     """The plaintext of `sealed`, by the seed of the recipient's key; see `RecipientKey.decrypt`."""
     return RecipientKey(seed).decrypt(sealed, info)
 
 
 def check_public_key(public_key: bytes) -> None:
-    """Check that 1,216 bytes are a usable recipient key, so that nobody can register one that makes sealing fail.
+    """Check that 1,216 bytes are a usable recipient key. Nobody shall register one that makes sealing fail.
 
     Raises:
         EncodingError: ML-KEM's modulus check fails (FIPS 203, 7.2), or the X25519 point has small order.

@@ -1,8 +1,8 @@
 """Recovery words: a secret in groups of SLIP-39 mnemonics, and back.
 
-The words are those of SLIP-0039 as hardware wallets use it, by Trezor's shamir-mnemonic. A passphrase, if any, is part
-of the key: with a wrong one SLIP-39 gives another secret and no error, so whoever recovers must compare what comes out
-with something known (`Wallet.from_slip39` compares the party id).
+The words are those of SLIP-0039 as hardware wallets use it, by Trezor's shamir-mnemonic. A passphrase, if
+any, is part of the key: with a wrong one SLIP-39 gives another secret and no error, so whoever recovers
+must compare what comes out with something known (`Wallet.from_slip39` compares the party id).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["combine", "split"]
 
 _ITERATION_EXPONENT = 1
 _MOST_ITERATION_EXPONENT = 5
-"""320,000 rounds of PBKDF2, under a second. Foreign words may ask for 2^15 times the least: a minute and more."""
+"""320,000 rounds of PBKDF2, under a second. Foreign words could ask for a thousand times that."""
 _MOST_GROUPS = 16
 _MOST_MEMBERS = 16
 
@@ -49,7 +49,7 @@ def split(
 
 
 def combine(mnemonics: Iterable[str], passphrase: str = "") -> bytes:
-    """The secret in a set of mnemonics: exactly as many complete groups as needed, each with exactly k members.
+    """The secret in a set of mnemonics: exactly as many groups as needed, with exactly k members each.
 
     A wrong passphrase is not noticed here.
 
@@ -71,8 +71,8 @@ def combine(mnemonics: Iterable[str], passphrase: str = "") -> bytes:
 def _check_effort(encrypted: Any) -> None:
     if encrypted.iteration_exponent > _MOST_ITERATION_EXPONENT:
         raise KeystoreError(
-            f"these words ask for an iteration exponent of {encrypted.iteration_exponent}; medchain goes up to "
-            f"{_MOST_ITERATION_EXPONENT}"
+            f"these words ask for an iteration exponent of {encrypted.iteration_exponent}; "
+            f"medchain goes up to {_MOST_ITERATION_EXPONENT}"
         )
 
 

@@ -1,9 +1,9 @@
 """Threshold shares: Shamir over GF(256) on the field and layout of SLIP-39, byte by byte.
 
-The secret lies at x = 255, the shares of the members at x = 0 … n-1; the field is GF(2^8) modulo
-x^8 + x^4 + x^3 + x + 1. SLIP-39's digest share is left out: whoever opens checks the share commitments of the dealing
-instead, which also say who is to blame. Secrets of any length are shared at once, so the keys of all parts of an object
-go through one call.
+The secret lies at x = 255, the shares of the members at x = 0 … n-1; the field is GF(2^8) modulo x^8 + x^4
++ x^3 + x + 1. SLIP-39's digest share is left out: whoever opens checks the share commitments of the dealing
+instead, which also say who is to blame. Secrets of any length are shared at once, so the keys of all parts
+of an object go through one call.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ _LEAF_LABEL = b"medchain/share/v1"
 def split(secret: bytes, k: int, n: int, fixed: Sequence[bytes]) -> list[bytes]:
     """Shares 0 … n-1 of `secret`, of which any k give it back.
 
-    Deterministic: the caller draws the first k-1 shares, which together with the secret fix all others. They must be
-    uniformly random and independent of each other, or fewer than k shares tell something about the secret.
+    Deterministic: the caller draws the first k-1 shares, which together with the secret fix all others.
+    They must be uniformly random and independent of each other, or fewer than k shares tell something about
+    the secret.
 
     Args:
         secret: one or more bytes.
@@ -54,7 +55,8 @@ def split(secret: bytes, k: int, n: int, fixed: Sequence[bytes]) -> list[bytes]:
 def combine(shares: Mapping[int, bytes]) -> bytes:
     """The secret from k or more shares by their x.
 
-    With fewer than k, or with a wrong one among them, other bytes come out and nothing tells: check what comes out.
+    With fewer than k, or with a wrong one among them, other bytes come out and nothing tells: check what
+    comes out.
     """
     if not shares:
         raise ValueError("no shares")

@@ -1,9 +1,10 @@
 """Ed25519 by libsodium's rule: the only place in medchain that verifies an Ed25519 signature.
 
-RFC 8032 leaves room for libraries to disagree about odd signatures, and nodes that disagree fork a chain. medchain
-follows libsodium, through PyNaCl: the equation holds without the cofactor, keys and R of small order are refused, so
-are S ≥ L and points that are not encoded canonically. (OpenSSL accepts small orders: of the 914 vectors of CCTV it
-takes 208, libsodium 43.) `self_test` pins the rule; the consensus engine runs it when it is imported.
+RFC 8032 leaves room for libraries to disagree about odd signatures, and nodes that disagree fork a chain.
+medchain follows libsodium, through PyNaCl: the equation holds without the cofactor, keys and R of small
+order are refused, so are S ≥ L and points that are not encoded canonically. (OpenSSL accepts small orders:
+of the 914 vectors of CCTV it takes 208, libsodium 43.) `self_test` pins the rule; the consensus engine runs
+it when it is imported.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _KEY_ID_LABEL = b"medchain/key/v1"
 
 
 class SigningKey:
-    """A private Ed25519 key, made from its 32-byte seed. The repr shows the public half only; pickling is refused.
+    """A private Ed25519 key, made from its 32-byte seed. Its repr shows the public half; it is not pickled.
 
     >>> key = SigningKey(bytes(32))
     >>> verify(key.public, b"message", key.sign(b"message"))
@@ -89,14 +90,14 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> None:
     try:
         nacl.bindings.crypto_sign_open(bytes(signature) + bytes(message), bytes(public_key))
     except BadSignatureError:
-        raise InvalidSignature(f"the signature does not verify under key {bytes(public_key[:4]).hex()}…") from None
+        raise InvalidSignature(f"not a signature by key {bytes(public_key[:4]).hex()}… over this") from None
 
 
 def check_public_key(public_key: bytes) -> None:
     """Check that 32 bytes are a usable Ed25519 key: a canonical point of the main subgroup, not the identity.
 
-    `verify` does not need this; registration does it once per key, so that no registered key admits signatures on
-    which libraries differ.
+    `verify` does not need this; registration does it once per key, so that no registered key admits
+    signatures on which libraries differ.
 
     Raises:
         EncodingError: they are not.
@@ -154,15 +155,19 @@ RULE = (
         "a key of mixed order is refused where the equation needs the cofactor",
         False,
         _A_PLUS_TORSION,
-        "0b6291a864d531b0a878264794705f1b3f65f032b26cc7c4a21ba1f6a3827224"
-        "cf0a57c863abb85dea59433123308beca33bd5043e143412067b0728c6200a02",
+        (
+            "0b6291a864d531b0a878264794705f1b3f65f032b26cc7c4a21ba1f6a3827224"
+            "cf0a57c863abb85dea59433123308beca33bd5043e143412067b0728c6200a02"
+        ),
     ),
     (
         "R of mixed order is refused where the equation needs the cofactor",
         False,
         _A,
-        "4f15b690505ee4b2872d29c0dbdea77886ff615e46462e58eb5c59d9a3499e11"
-        "7d14d07d41394c15401066766e85006bb7a8e45062e3241b98e8f3b238d4880b",
+        (
+            "4f15b690505ee4b2872d29c0dbdea77886ff615e46462e58eb5c59d9a3499e11"
+            "7d14d07d41394c15401066766e85006bb7a8e45062e3241b98e8f3b238d4880b"
+        ),
     ),
     (
         "S not below L is refused",
@@ -174,8 +179,10 @@ RULE = (
         "a key of small order is refused",
         False,
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "8ced4f3d016f2c11b5896c6a80002ce98ec47b0c89ada442b945865a46347db4"
-        "b3d32933b944c713927a9d48f58ac282421a86295f3e5390257c20061b1b0606",
+        (
+            "8ced4f3d016f2c11b5896c6a80002ce98ec47b0c89ada442b945865a46347db4"
+            "b3d32933b944c713927a9d48f58ac282421a86295f3e5390257c20061b1b0606"
+        ),
     ),
     (
         "R of small order is refused",
@@ -196,5 +203,6 @@ RULE = (
         _IDENTITY_UNREDUCED + "bf63290fe6fe5a3a94b94c6b04cfc5f1e0765f338ab2771e36297de52a072c0f",
     ),
 )
-"""The rule by example: what it says, the verdict, key, signature over `RULE_MESSAGE`. The equation S·B = R + h·A holds
-in every case, up to the cofactor where the text says so; tests derive the same bytes with an arithmetic of their own."""
+"""The rule by example: what it says, the verdict, key, signature over `RULE_MESSAGE`. The equation S·B = R
++ h·A holds in every case, up to the cofactor where the text says so; tests derive the same bytes with an
+arithmetic of their own."""

@@ -1,7 +1,7 @@
 """A wallet: the private keys of one party, all derived from one seed; and what may stand in its place.
 
-A wallet acts (``by=``), its `Party` is only named (``to=``). The rest of medchain asks no more of an actor than
-`Signer` and `Decrypter`, so that keys may rest in an HSM or a KMS.
+A wallet acts (``by=``), its `Party` is only named (``to=``). The rest of medchain asks no more of an actor
+than `Signer` and `Decrypter`, so that keys may rest in an HSM or a KMS.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Decrypter(ABC):
 
     @abstractmethod
     def request_key(self, nonce: bytes) -> RecipientKey:
-        """The one-use recipient key of the request with this 32-byte nonce; the same key each time it is asked for.
+        """The one-use recipient key of the request with this 32-byte nonce: the same key each time.
 
         Its seed can be disclosed as evidence about that request without touching anything else.
         """
@@ -65,9 +65,10 @@ class Decrypter(ABC):
 class Wallet(Signer, Decrypter):
     """The private keys of one party, derived from a 32-byte seed.
 
-    Wallets are immutable, equal if their parties are, and hidden: the repr shows the party, pickling and copying are
-    refused. They rest in a `medchain.keys.keystore` file and come back from SLIP-39 words. Python cannot promise to
-    wipe memory: the seed stays in this process's memory for as long as the wallet is in use.
+    Wallets are immutable, equal if their parties are, and hidden: the repr shows the party, pickling and
+    copying are refused. They rest in a `medchain.keys.keystore` file and come back from SLIP-39 words.
+    Python cannot promise to wipe memory: the seed stays in this process's memory for as long as the wallet
+    is in use.
 
     >>> wallet = Wallet.from_seed(bytes(range(32)))
     >>> wallet
@@ -98,8 +99,8 @@ class Wallet(Signer, Decrypter):
     ) -> Wallet:
         """The wallet that `to_slip39` backed up, from enough of its mnemonics.
 
-        A wrong passphrase gives another wallet without any sign of it. So say by `expect` which party id must come
-        out; None only if there is none to compare with.
+        A wrong passphrase gives another wallet without any sign of it. So say by `expect` which party id
+        must come out; None only if there is none to compare with.
 
         Raises:
             KeystoreError: too few, too many, damaged or unrelated mnemonics, or another party comes out.
@@ -112,7 +113,8 @@ class Wallet(Signer, Decrypter):
         wallet = cls.from_seed(seed, generation)
         if expect is not None and wallet.party.id != expect:
             raise KeystoreError(
-                f"these words give {wallet.party}, not party:{expect[:4].hex()}: wrong passphrase or another wallet's words"
+                f"these words give {wallet.party}, not party:{expect[:4].hex()}: "
+                "wrong passphrase, or another wallet's words"
             )
         return wallet
 
@@ -121,8 +123,9 @@ class Wallet(Signer, Decrypter):
     ) -> list[list[str]]:
         """Back the seed up in words (SLIP-39): for each group ``(k, n)`` n mnemonics of which k are needed.
 
-        `group_threshold` groups must be complete. The words bring back this wallet and all of its personas, in every
-        generation. Keep the party id beside them: only it tells a wrong passphrase from the right one.
+        `group_threshold` groups must be complete. The words bring back this wallet and all of its personas,
+        in every generation. Keep the party id beside them: only it tells a wrong passphrase from the right
+        one.
         """
         from medchain.keys import recovery
 
@@ -159,8 +162,8 @@ class Wallet(Signer, Decrypter):
     def persona(self, *, toward: Party, chain: bytes, ward: str | None = None, generation: int = 0) -> Wallet:
         """The wallet under which this person meets one counterparty on one chain: a pairwise pseudonym.
 
-        The same arguments give the same persona always, also when asked of another persona; without the seed nobody
-        can tell that two of them belong together.
+        The same arguments give the same persona always, also when asked of another persona; without the
+        seed nobody can tell that two of them belong together.
 
         Args:
             toward: The counterparty (a hospital), by its id.

@@ -1,0 +1,35 @@
+"""What stores share: the translation of whatever an implementation raises into documented errors."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from medchain.errors import MedchainError, StorageError, StorageFull
+
+__all__ = ["guarded", "is_full"]
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def is_full(code: int | None) -> bool:
+    """Tell whether an ``errno`` means that the disk, a quota or a limit on file size leaves no room."""
+    return code in _FULL
+
+
+@contextmanager
+def guarded(action: str) -> Iterator[None]:
+    """Let only documented errors out of an implementation; `action` says in the message what was going on.
+
+    `MedchainError`, ``ValueError``, ``TypeError`` and ``MemoryError`` pass as they are.
+    """
+    try:
+        yield
+    except (MedchainError, ValueError, TypeError, MemoryError):
+        raise
+    except OSError as error:
+        kind = StorageFull if is_full(error.errno) else StorageError
+        raise kind(f"cannot {action}: {error}") from error
+    except Exception as error:
+        raise StorageError(f"cannot {action}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,284 @@
+"""One LMDB environment as all handles of this process share it.
+
+LMDB forbids to open a file twice in one process, kills open read transactions when the map grows, and notices
+neither a second writer's larger map nor a fork by itself. This module takes care of that:
+
+- environments stand in a registry by the identity of their data file; handles come and go, the last one
+  closes it;
+- every transaction is counted, and whatever moves the map (growth, another process's growth, a change from
+  reading to writing) waits until none is open;
+- the data file is kept as long as the map, sparsely, so that a truncated file is known when it is opened
+  instead of killing the process (SIGBUS) when a missing page is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+import lmdb
+
+from medchain.errors import NewerFormat, NotAChain, StorageError, StorageFull
+from medchain.storage._guard import is_full
+
+__all__ = ["SharedEnvironment", "Txn", "translated"]
+
+Txn: TypeAlias = "lmdb.Transaction[bytes]"
+
+DATA_FILE: Final = "data.mdb"
+TABLE: Final = b"medchain-store-1"
+TABLE_STEM: Final = b"medchain-store-"
+FIRST_MAP: Final = 1 << 20
+LARGEST_STEP: Final = 256 << 20
+MAX_READERS: Final = 1024
+PATIENCE: Final = 10.0
+"""Seconds for which growing the map waits until snapshots of this process are closed."""
+
+
+def translated(error: lmdb.Error, path: Path) -> StorageError:
+    """Turn an error of LMDB into one of ours."""
+    if is_full(error.code) or isinstance(error, lmdb.MapFullError):
+        return StorageFull(f"no room for the store at {path}: {error}")
+    if isinstance(error, lmdb.ReadersFullError):
+        return StorageError(f"more than {MAX_READERS} snapshots of {path} are open in all processes together")
+    if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError)):
+        return StorageError(f"the store at {path} is damaged ({error}); restore it from a copy")
+    return StorageError(f"the store at {path} fails: {error}")
+
+
+class SharedEnvironment:
+    """The LMDB environment of one directory, shared by the handles of this process; made by `acquire`."""
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        self._handles = 0
+        self._open: WeakKeyDictionary[Txn, int] = (
+            WeakKeyDictionary()
+        )  # transactions and the threads that began them
+        self._moving = False
+        self._gate = threading.Condition(threading.RLock())
+        self._writable = writable
+        self._env, self._table = _open_environment(path, writable=writable)
+
+    # Handles
+
+    @staticmethod
+    def acquire(path: Path, *, writable: bool) -> SharedEnvironment:
+        """Give the environment of an existing store, opened if need be; to be paired with `release`."""
+        with _registry_lock:
+            identity = _identity(path)
+            shared = _registry.get(identity)
+            if shared is None:
+                shared = _registry[identity] = SharedEnvironment(path, writable=writable)
+            elif writable and not shared._writable:
+                shared._reopen_for_writing()
+            shared._handles += 1
+            return shared
+
+    def release(self) -> None:
+        """Give a handle back; the last one closes the environment and with it what is still open."""
+        with _registry_lock:
+            self._handles -= 1
+            if self._handles == 0:
+                for identity in [key for key, shared in _registry.items() if shared is self]:
+                    del _registry[identity]
+                self._env.close()
+
+    def _reopen_for_writing(self) -> None:
+        with self._alone("open it for writing"):
+            self._env.close()
+            try:
+                self._env, self._table = _open_environment(self.path, writable=True)
+                self._writable = True
+            except StorageError:
+                self._env, self._table = _open_environment(self.path, writable=False)
+                raise
+
+    # Transactions
+
+    def begin(self, *, write: bool = False) -> Txn:
+        """Begin a transaction on the store's table; it counts as open until `end`, or until forgotten."""
+        while True:
+            with self._gate:
+                # Who already reads must get on, or it could never come to close what the mover waits for.
+                while self._moving and threading.get_ident() not in self._open.values():
+                    self._gate.wait()
+                with suppress(lmdb.MapResizedError):
+                    txn = self._env.begin(self._table, write=write)
+                    self._open[txn] = threading.get_ident()
+                    return txn
+            with self._alone("follow its growth"):
+                self._env.set_mapsize(0)
+
+    def end(self, txn: Txn) -> None:
+        """Drop a transaction if it is not committed, and stop counting it."""
+        with self._gate:
+            txn.abort()
+            self._open.pop(txn, None)
+            if not self._open:
+                self._gate.notify_all()
+
+    def cursor(self, txn: Txn) -> lmdb.Cursor[bytes]:
+        """Open a cursor over the store's table."""
+        return txn.cursor(self._table)
+
+    def write(self, apply: Callable[[Txn], None], size: int) -> None:
+        """Run `apply` in a write transaction and commit it durably; without room, grow and run again."""
+        if self._used() * 2 > self._map_size() and not self._open:
+            with suppress(
+                StorageError, OSError
+            ):  # early and without waiting; what cannot be now can be later
+                self._grow(0, patience=0)
+        while True:
+            txn = self.begin(write=True)
+            try:
+                apply(txn)
+                txn.commit()
+                return
+            except lmdb.MapFullError:
+                pass
+            finally:
+                self.end(txn)
+            self._grow(size, patience=PATIENCE)
+
+    @contextmanager
+    def _alone(self, purpose: str, patience: float = PATIENCE) -> Iterator[None]:
+        """Hold new transactions back and wait until none is open."""
+        deadline = time.monotonic() + patience
+        with self._gate:
+            while self._moving:
+                self._gate.wait()
+            self._moving = True
+            try:
+                while self._open:
+                    rest = deadline - time.monotonic()
+                    if rest <= 0 or set(self._open.values()) == {threading.get_ident()}:
+                        raise StorageError(
+                            f"{len(self._open)} open snapshots of the store at {self.path} stand in the way:"
+                            f" cannot {purpose}. Close snapshots, and run scans to their end, before committing"
+                        )
+                    self._gate.wait(min(rest, 0.05))  # a forgotten snapshot ends without notice
+                yield
+            finally:
+                self._moving = False
+                self._gate.notify_all()
+
+    # The map
+
+    def _map_size(self) -> int:
+        return self._env.info()["map_size"]
+
+    def _used(self) -> int:
+        return (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+
+    def _grow(self, size: int, *, patience: float) -> None:
+        """Enlarge the map so that it surely takes a batch of `size` bytes that it could not take before."""
+        with self._alone("enlarge it", patience):
+            old = self._map_size()
+            new = old + max(min(old, LARGEST_STEP), _round_up(4 * size))
+            _extend(self.path, new)
+            self._env.set_mapsize(new)
+
+
+_registry: dict[tuple[int, int], SharedEnvironment] = {}
+_registry_lock = threading.RLock()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = (path / DATA_FILE).stat()
+    return status.st_dev, status.st_ino
+
+
+def _round_up(size: int) -> int:
+    return -(-size // FIRST_MAP) * FIRST_MAP
+
+
+def _extend(path: Path, size: int) -> None:
+    """Make the data file as long as the map. Takes no blocks on a file system with sparse files."""
+    data = path / DATA_FILE
+    if data.stat().st_size < size:
+        os.truncate(data, size)
+
+
+def create_environment(path: Path) -> None:
+    """Make an empty store in an empty directory."""
+    with lmdb.open(str(path), map_size=FIRST_MAP, max_dbs=1, mode=0o600) as env:
+        env.open_db(TABLE)
+    _extend(path, FIRST_MAP)
+
+
+def _open_environment(path: Path, *, writable: bool) -> tuple[lmdb.Environment, Any]:
+    length = (path / DATA_FILE).stat().st_size
+    if length == 0:
+        raise StorageError(f"the store at {path} is damaged: {DATA_FILE} is empty; restore it from a copy")
+    options: dict[str, Any] = {"max_dbs": 1, "max_readers": MAX_READERS, "mode": 0o600, "create": False}
+    try:
+        env = lmdb.open(str(path), map_size=max(length, FIRST_MAP), readonly=not writable, **options)
+    except lmdb.InvalidError as error:
+        raise NotAChain(f"{path} holds no store: {error}") from error
+    except lmdb.Error as error:
+        raise _refused(error, path) from error
+    try:
+        _check_length(env, path, length)
+        if writable:
+            env.reader_check()
+            _extend(path, env.info()["map_size"])
+        return env, _open_table(env, path)
+    except BaseException:
+        env.close()
+        raise
+
+
+def _refused(error: lmdb.Error, path: Path) -> StorageError:
+    if isinstance(error, lmdb.VersionMismatchError):
+        return NewerFormat(f"the store at {path} was written by another version of LMDB: {error}")
+    if "Permission denied" in str(error):
+        return StorageError(
+            f"no permission to open the store at {path}; readers too must be able to write lock.mdb"
+        )
+    return translated(error, path)
+
+
+def _check_length(env: lmdb.Environment, path: Path, length: int) -> None:
+    needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    if length < needed:
+        raise StorageError(
+            f"the store at {path} is damaged: {DATA_FILE} has {length} bytes of {needed};"
+            " restore it from a copy"
+        )
+
+
+def _open_table(env: lmdb.Environment, path: Path) -> Any:
+    try:
+        return env.open_db(TABLE, create=False)
+    except lmdb.NotFoundError:
+        pass
+    except lmdb.Error as error:
+        raise translated(error, path) from error
+    with env.begin() as txn, txn.cursor() as cursor:
+        if cursor.set_range(TABLE_STEM) and cursor.key().startswith(TABLE_STEM):
+            raise NewerFormat(
+                f"the store at {path} has the format {cursor.key()!r}; this version reads {TABLE!r}"
+            )
+    raise NotAChain(f"{path} holds an LMDB database, but no medchain store")
+
+
+def _after_fork() -> None:
+    # A child must not close the parent's environments: that would free the parent's reader slots in shared
+    # memory.
+    global _registry, _registry_lock
+    _inherited.extend(_registry.values())
+    _registry = {}
+    _registry_lock = threading.RLock()
+
+
+_inherited: list[SharedEnvironment] = []
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

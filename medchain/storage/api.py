@@ -1,0 +1,347 @@
+"""The interface of an ordered key-value store: reads on one moment, one atomic and durable write.
+
+The public methods are concrete: they check arguments, refuse closed and forked handles, and turn whatever an
+implementation raises into the errors of `medchain.errors`. An implementation supplies the methods with an
+underscore and may trust what they are given.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple, Self, TypeAlias
+
+from medchain.errors import Locked
+from medchain.storage._guard import guarded
+
+__all__ = [
+    "MAX_KEY",
+    "MAX_VALUE",
+    "Batch",
+    "Delete",
+    "DeleteRange",
+    "Operation",
+    "Put",
+    "Reader",
+    "Snapshot",
+    "Store",
+    "prefix_end",
+]
+
+MAX_KEY = 511
+"""Longest key, in bytes; the shortest has one byte."""
+
+MAX_VALUE = 16 << 20
+"""Longest value, in bytes; a value may be empty."""
+
+
+class Put(NamedTuple):
+    """Set `key` to `value`."""
+
+    key: bytes
+    value: bytes
+
+
+class Delete(NamedTuple):
+    """Remove `key`, if it is there."""
+
+    key: bytes
+
+
+class DeleteRange(NamedTuple):
+    """Remove every key from `start` on and before `end` (None: to the last)."""
+
+    start: bytes
+    end: bytes | None
+
+
+Operation: TypeAlias = Put | Delete | DeleteRange
+
+
+def prefix_end(prefix: bytes) -> bytes | None:
+    r"""Give the first key after all keys with this prefix, as `end` of a scan; None if there is none.
+
+    >>> prefix_end(b"row/")
+    b'row0'
+    >>> prefix_end(b"a\xff"), prefix_end(b"\xff"), prefix_end(b"")
+    (b'b', None, None)
+    """
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
+
+
+class Batch:
+    """Changes that are committed together, in order: a later one wins over an earlier one on the same key.
+
+    >>> batch = Batch()
+    >>> batch.delete_range(b"row/", prefix_end(b"row/"))
+    >>> batch.put(b"row/1", b"kept, for it comes after the deletion")
+    >>> batch
+    <Batch: 2 operations, 42 bytes>
+    """
+
+    __slots__ = ("_operations", "_size")
+
+    def __init__(self) -> None:
+        self._operations: list[Operation] = []
+        self._size = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set `key` (1 to `MAX_KEY` bytes) to `value` (at most `MAX_VALUE` bytes)."""
+        _check_key(key)
+        if not isinstance(value, bytes):
+            raise TypeError(f"a value is bytes, not {type(value).__name__}")
+        if len(value) > MAX_VALUE:
+            raise ValueError(f"a value has at most {MAX_VALUE} bytes, this one has {len(value)}")
+        self._operations.append(Put(key, value))
+        self._size += len(key) + len(value)
+
+    def delete(self, key: bytes) -> None:
+        """Remove `key`; nothing happens if it is not there."""
+        _check_key(key)
+        self._operations.append(Delete(key))
+
+    def delete_range(self, start: bytes, end: bytes | None) -> None:
+        """Remove all keys from `start` on and before `end`; None means to the last key."""
+        _check_bounds(start, end)
+        self._operations.append(DeleteRange(start, end))
+
+    @property
+    def size(self) -> int:
+        """Bytes in the keys and values that are put."""
+        return self._size
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self._operations)
+
+    def __len__(self) -> int:
+        return len(self._operations)
+
+    def __repr__(self) -> str:
+        return f"<Batch: {len(self)} operations, {self.size} bytes>"
+
+
+class Reader(ABC):
+    """What can be read: the common part of `Store` and `Snapshot`."""
+
+    @abstractmethod
+    def _check_usable(self) -> None: ...
+
+    @abstractmethod
+    def _get(self, key: bytes) -> bytes | None: ...
+
+    @abstractmethod
+    def _scan(
+        self, start: bytes, end: bytes | None, reverse: bool, limit: int | None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield pairs in order of keys, descending if `reverse`, at most `limit` (None or positive)."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give the value of `key`, or None if it has none.
+
+        Raises StorageError (Locked in a forked child); ValueError for a key of no or too many bytes, or a
+        closed handle.
+        """
+        _check_key(key)
+        self._check_usable()
+        with guarded("read"):
+            return self._get(key)
+
+    def scan(
+        self, start: bytes = b"", end: bytes | None = None, *, reverse: bool = False, limit: int | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the (key, value) pairs from `start` on and before `end`, in the order of their keys.
+
+        `reverse` begins at the end of the same range, `limit` stops after so many pairs. All pairs are of one
+        moment: that of the snapshot, or for a store that at which the first pair is asked for. Raises as
+        `get`, also while iterating.
+        """
+        _check_bounds(start, end)
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit is {limit}; it cannot be negative")
+        self._check_usable()
+        if limit == 0 or (end is not None and start >= end):
+            return iter(())
+        return self._guarded_scan(start, end, reverse, limit)
+
+    def _guarded_scan(
+        self, start: bytes, end: bytes | None, reverse: bool, limit: int | None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        # One guard around the loop would also translate what the caller's code throws into the generator.
+        with guarded("scan"):
+            pairs = self._scan(start, end, reverse, limit)
+        while True:
+            self._check_usable()
+            with guarded("scan"):
+                pair = next(pairs, None)
+            if pair is None:
+                return
+            yield pair
+
+
+class Snapshot(Reader):
+    """A store as it was at one moment, whatever is committed afterwards. A context manager.
+
+    Close it soon: it keeps old data on disk, and a store that has to grow waits for it. A snapshot serves one
+    thread at a time. Closing the store ends its snapshots.
+    """
+
+    _closed = False
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @abstractmethod
+    def _close(self) -> None: ...
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ValueError("the snapshot is closed")
+        self._store._check_usable()
+
+    def close(self) -> None:
+        """End the snapshot. Closing twice is allowed; in a forked child nothing is touched."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._store._forked:
+            with guarded("close a snapshot"):
+                self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_store"):
+            self.close()
+
+
+class Store(Reader):
+    """An ordered mapping of byte keys to byte values that survives crashes.
+
+    A context manager, safe to use from several threads. Implementations supply `_snapshot`, `_commit` and
+    `_close`, and may replace `_get` by something faster. The conformance suite
+    `medchain.testing.StoreConformance` tells whether they keep the promises made here.
+    """
+
+    bound_to_process: ClassVar[bool] = True
+    """Whether a forked child is refused; only a store without files or connections may say False."""
+
+    def __init__(self, *, read_only: bool = False) -> None:
+        self._read_only = read_only
+        self._closed = False
+        self._pid = os.getpid()
+        self._commit_lock = threading.Lock()
+
+    @abstractmethod
+    def _snapshot(self) -> Snapshot: ...
+
+    @abstractmethod
+    def _commit(self, batch: Batch) -> None:
+        """Make the whole batch durable or change nothing. Called by one thread at a time; never empty."""
+
+    @abstractmethod
+    def _close(self) -> None: ...
+
+    def _get(self, key: bytes) -> bytes | None:
+        with self._snapshot() as snapshot:
+            return snapshot._get(key)
+
+    def _scan(
+        self, start: bytes, end: bytes | None, reverse: bool, limit: int | None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        with self._snapshot() as snapshot:
+            yield from snapshot._scan(start, end, reverse, limit)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this handle refuses to commit."""
+        return self._read_only
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called."""
+        return self._closed
+
+    @property
+    def _forked(self) -> bool:
+        return self.bound_to_process and self._pid != os.getpid()
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ValueError("the store is closed")
+        if self._forked:
+            raise Locked(
+                f"this store was opened by process {self._pid} and came here through a fork;"
+                " open stores after forking, or start workers by 'spawn'"
+            )
+
+    def snapshot(self) -> Snapshot:
+        """Open a view of the store as it is now.
+
+        Raises StorageError (Locked in a forked child); ValueError if closed.
+        """
+        self._check_usable()
+        with guarded("open a snapshot"):
+            return self._snapshot()
+
+    def commit(self, batch: Batch) -> None:
+        """Apply the batch, all or nothing; when this returns it is durable and every later read sees it.
+
+        Raises StorageFull or another StorageError, after which the store is as it was before, and ValueError
+        on a closed or read-only handle.
+        """
+        if not isinstance(batch, Batch):
+            raise TypeError(f"commit takes a Batch, not {type(batch).__name__}")
+        self._check_usable()
+        if self._read_only:
+            raise ValueError("the store is open for reading only")
+        if not len(batch):
+            return
+        with self._commit_lock:
+            self._check_usable()
+            with guarded("commit"):
+                self._commit(batch)
+
+    def close(self) -> None:
+        """Release everything. Closing twice is allowed; a forked child leaves the parent's alone."""
+        if self._closed:
+            return
+        if self._forked:
+            self._closed = True
+            return
+        with self._commit_lock:
+            if not self._closed:
+                self._closed = True
+                with guarded("close the store"):
+                    self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _check_key(key: bytes) -> None:
+    if not isinstance(key, bytes):
+        raise TypeError(f"a key is bytes, not {type(key).__name__}")
+    if not 1 <= len(key) <= MAX_KEY:
+        raise ValueError(f"a key has 1 to {MAX_KEY} bytes, this one has {len(key)}")
+
+
+def _check_bounds(start: bytes, end: bytes | None) -> None:
+    for bound in (start, end):
+        if bound is None:
+            continue
+        if not isinstance(bound, bytes):
+            raise TypeError(f"the bound of a range is bytes, not {type(bound).__name__}")
+        if len(bound) > MAX_KEY:
+            raise ValueError(f"the bound of a range has at most {MAX_KEY} bytes, this one has {len(bound)}")
+    if start is None:
+        raise TypeError("a range starts at bytes; b'' is the beginning")

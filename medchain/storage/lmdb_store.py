@@ -1,0 +1,195 @@
+"""The default store on disk: LMDB, one writing process, any number of reading ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+import lmdb
+
+from medchain.errors import NotAChain, StorageError
+from medchain.storage import _lmdb_env
+from medchain.storage._files import fsync_directory
+from medchain.storage._guard import guarded
+from medchain.storage._lmdb_env import DATA_FILE, SharedEnvironment, Txn, translated
+from medchain.storage.api import Batch, Delete, DeleteRange, Put, Snapshot, Store
+from medchain.storage.lock import FileLock
+
+__all__ = ["LmdbStore"]
+
+LOCK_FILE = "writer.lock"
+
+
+class LmdbStore(Store):
+    """A `Store` in the directory `path`, on LMDB.
+
+    One handle writes, in one process: `writer.lock` keeps others out. Any number of handles opened with
+    ``read_only=True`` read beside it, in this process and in others; they need write permission on
+    ``lock.mdb``. Commits are on disk when they return. With ``create`` (the default of a writing handle) a
+    missing or empty directory becomes an empty store.
+
+    The map grows by itself, for which open snapshots of this process must be closed: a commit that needs more
+    room waits 10 seconds for them. In a forked child every operation raises Locked, opening the same path
+    anew included: LMDB allows one opening in a process, and the child inherited it.
+
+    Raises NotAChain where there is no store, Locked where there is a writer, NewerFormat, or StorageError
+    where files are damaged or cannot be read.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, read_only: bool = False, create: bool | None = None
+    ) -> None:
+        super().__init__(read_only=read_only)
+        self._shared: SharedEnvironment | None = None
+        self._lock: FileLock | None = None
+        self.path = Path(path)
+        if create and read_only:
+            raise ValueError("a store that is opened for reading cannot be created")
+        with guarded(f"open the store at {self.path}"):
+            if not _holds_store(self.path):
+                if read_only or create is False:
+                    raise NotAChain(f"{self.path} holds no store")
+                _create(self.path)
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            if not self._read_only:
+                self._lock = FileLock(self.path / LOCK_FILE)
+            self._shared = SharedEnvironment.acquire(self.path, writable=not self._read_only)
+        except lmdb.Error as error:
+            raise translated(error, self.path) from error
+        finally:
+            if self._shared is None and self._lock is not None:
+                self._lock.release()
+
+    @property
+    def _environment(self) -> SharedEnvironment:
+        assert self._shared is not None
+        return self._shared
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except lmdb.Error as error:
+            raise translated(error, self.path) from error
+
+    def _snapshot(self) -> Snapshot:
+        with self._translating():
+            return _LmdbSnapshot(self, self._environment)
+
+    def _commit(self, batch: Batch) -> None:
+        environment = self._environment
+
+        def apply(txn: Txn) -> None:
+            for operation in batch:
+                match operation:
+                    case Put(key, value):
+                        txn.put(key, value)
+                    case Delete(key):
+                        txn.delete(key)
+                    case DeleteRange(start, end):
+                        _delete_range(environment.cursor(txn), start, end)
+
+        with self._translating():
+            environment.write(apply, batch.size)
+
+    def _close(self) -> None:
+        try:
+            if self._shared is not None:
+                self._shared.release()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, StorageError):  # half-built, or its directory is gone
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<LmdbStore: {self.path}{', read only' if self.read_only else ''}>"
+
+
+class _LmdbSnapshot(Snapshot):
+    def __init__(self, store: LmdbStore, environment: SharedEnvironment) -> None:
+        self._environment = environment
+        self._txn = environment.begin()
+        super().__init__(store)
+        self._path = store.path
+
+    def _get(self, key: bytes) -> bytes | None:
+        try:
+            return self._txn.get(key)
+        except lmdb.Error as error:
+            raise translated(error, self._path) from error
+
+    def _scan(
+        self, start: bytes, end: bytes | None, reverse: bool, limit: int | None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        try:
+            with self._environment.cursor(self._txn) as cursor:
+                yield from islice(_walk(cursor, start, end, reverse), limit)
+        except lmdb.Error as error:
+            raise translated(error, self._path) from error
+
+    def _close(self) -> None:
+        self._environment.end(self._txn)
+
+
+def _walk(
+    cursor: lmdb.Cursor[bytes], start: bytes, end: bytes | None, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    if not reverse:
+        found = cursor.set_range(start) if start else cursor.first()
+        while found and (end is None or cursor.key() < end):
+            yield cursor.item()
+            found = cursor.next()
+        return
+    found = cursor.prev() if end is not None and cursor.set_range(end) else cursor.last()
+    while found and cursor.key() >= start:
+        yield cursor.item()
+        found = cursor.prev()
+
+
+def _delete_range(cursor: lmdb.Cursor[bytes], start: bytes, end: bytes | None) -> None:
+    found = cursor.set_range(start) if start else cursor.first()
+    while found and (end is None or cursor.key() < end):
+        cursor.delete()
+        found = bool(cursor.key())
+
+
+def _holds_store(path: Path) -> bool:
+    """Tell whether the store's data file is there; NotAChain if something else is."""
+    if (path / DATA_FILE).is_file():
+        return True
+    if path.exists() and not path.is_dir():
+        raise NotAChain(f"{path} is a file; a store is a directory")
+    if path.is_dir() and any(path.iterdir()):
+        raise NotAChain(f"{path} holds other files, but no store")
+    return False
+
+
+def _create(path: Path) -> None:
+    """Build an empty store beside `path` and move it there, so that a half-made one is never seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    try:
+        _lmdb_env.create_environment(draft)
+        with suppress(OSError):
+            path.rmdir()  # an empty directory is in the way of a rename on some systems
+        try:
+            draft.rename(path)
+        except OSError:
+            if not _holds_store(path):  # if it does now, another process was faster, and its store is as good
+                raise
+        fsync_directory(path.parent)
+    except lmdb.Error as error:
+        raise translated(error, path) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,99 @@
+"""The lock file that keeps a second writer out, in this process and in others.
+
+The lock is the operating system's: it ends with the process that holds it, however that dies, and the file
+that stays behind means nothing. It is taken by ``flock`` where there is one and by ``msvcrt.locking`` on
+Windows; on network file systems it is as good as theirs, so keep chains on local disks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+from medchain.errors import Locked, StorageError
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+
+    _FAR = 1 << 30  # the locked byte lies behind the process id, which other processes have to read
+
+    def _try_lock(fd: int) -> None:
+        os.lseek(fd, _FAR, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, _FAR, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+__all__ = ["FileLock"]
+
+
+class FileLock:
+    """An exclusive lock on a file, held from construction until `release`.
+
+    Raises Locked without waiting, naming who holds it; StorageError if the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        except OSError as error:
+            raise StorageError(f"cannot open the lock file {path}: {error.strerror}") from error
+        try:
+            _try_lock(fd)
+        except OSError:
+            holder = _holder(fd)
+            os.close(fd)
+            raise Locked(f"{path.parent} is open for writing in {holder}; there can be only one") from None
+        self._fd = fd
+        with suppress(OSError):  # on a full disk the lock still holds, only without a name
+            os.ftruncate(fd, 0)
+            os.write(fd, str(os.getpid()).encode())
+        _held.add(self)
+
+    def release(self) -> None:
+        """Let the next writer in. Releasing twice is allowed."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            _unlock(fd)
+            os.close(fd)
+
+    def _drop(self) -> None:
+        # A forked child shares the lock through its copy of the descriptor: closed there, it ends with the
+        # parent.
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def _holder(fd: int) -> str:
+    os.lseek(fd, 0, os.SEEK_SET)
+    pid = os.read(fd, 20)
+    return f"process {int(pid)}" if pid.isdigit() else "another process"
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for lock in list(_held):
+        lock._drop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from medchain.policy.moments import format_duration, format_moment
+from medchain.policy.names import Role
+from medchain.policy.tree import H
 
 if TYPE_CHECKING:
-    from medchain.policy.model import Clause, Policy
+    from medchain.policy.model import Clause, ClauseRules, Policy
 
 WIDTH = 100
 """A clause that is longer goes on several lines, one for each option."""
@@ -27,18 +30,22 @@ def format_clause(clause: Clause) -> str:
     """The text of one clause."""
     mark = f"{clause.mark} " if clause.mark else ""
     head = f"{mark}{clause.name} for {', '.join(clause.purposes)}:"
-    body = [str(clause.tree), *format_options(clause)]
+    body = [str(clause.tree), *format_options(clause, str)]
     line = f"{head} {', '.join(body)}"
     if len(line) <= WIDTH:
         return line
     return f"{head}\n    " + ",\n    ".join(body)
 
 
-def format_options(clause: Clause) -> list[str]:
-    """The options of a clause that are set, in their canonical order."""
+def format_options(clause: ClauseRules[H], name: Callable[[H], str]) -> list[str]:
+    """The options of a clause that are set, in their canonical order, holders called by `name`."""
+
+    def names(holders: Iterable[H | Role]) -> str:
+        return ", ".join(str(one) if isinstance(one, Role) else name(one) for one in holders)
+
     options: list[str] = []
     if clause.askers is not None:
-        options.append(f"asked by {', '.join(map(str, clause.askers))}")
+        options.append(f"asked by {names(clause.askers)}")
     if clause.separate_asker:
         options.append("separate asker")
     if clause.not_before is not None or clause.not_after is not None:
@@ -46,13 +53,13 @@ def format_options(clause: Clause) -> list[str]:
     if clause.uses is not None:
         options.append(f"at most {clause.uses} {'use' if clause.uses == 1 else 'uses'}")
     if clause.notify:
-        options.append(f"notify {', '.join(clause.notify)}")
+        options.append(f"notify {names(clause.notify)}")
     if clause.reviewer is not None and clause.review_within is not None:
-        options.append(f"review by {clause.reviewer} within {format_duration(clause.review_within)}")
+        options.append(f"review by {name(clause.reviewer)} within {format_duration(clause.review_within)}")
     if clause.waiting is not None:
         options.append(f"wait {format_duration(clause.waiting)}")
     if clause.objectors:
-        options.append(f"objection by {', '.join(clause.objectors)}")
+        options.append(f"objection by {names(clause.objectors)}")
     if not clause.gated:
         options.append("ungated")
     return options

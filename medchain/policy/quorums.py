@@ -7,13 +7,15 @@ does, a longer list may hide a smaller quorum once something was cut, and `compl
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Generic
 
 from attrs import frozen
 
 from medchain.policy.tree import H, Holder, Threshold, Tree
 
-__all__ = ["Quorums", "smallest_quorums"]
+__all__ = ["Quorums", "alone", "indispensable", "smallest_quorums"]
 
 
 @frozen
@@ -36,6 +38,25 @@ def smallest_quorums(tree: Tree[H], limit: int = 20) -> Quorums[H]:
     if limit < 1:
         raise ValueError("limit is at least 1")
     return _Search(tree, limit).result()
+
+
+def alone(tree: Tree[H]) -> tuple[H, ...]:
+    """Who satisfies the tree without anybody else, in tree order."""
+    return _decisive(tree, lambda node: node.k)
+
+
+def indispensable(tree: Tree[H]) -> tuple[H, ...]:
+    """Without whom the tree cannot be satisfied, in tree order."""
+    return _decisive(tree, lambda node: len(node.members) - node.k + 1)
+
+
+def _decisive(node: Tree[H], needed: Callable[[Threshold[H]], int]) -> tuple[H, ...]:
+    """Holders that decide alone over at least `needed` members of a threshold decide over the threshold."""
+    if isinstance(node, Holder):
+        return (node.holder,)
+    assert isinstance(node, Threshold)
+    votes = Counter(holder for member in node.members for holder in _decisive(member, needed))
+    return tuple(holder for holder, count in votes.items() if count >= needed(node))
 
 
 class _Search(Generic[H]):

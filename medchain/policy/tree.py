@@ -99,6 +99,11 @@ class Tree(ABC, Generic[H]):
     def __str__(self) -> str:
         return self.text(_short)
 
+    def _repr_svg_(self) -> str:
+        from medchain.policy.display import tree_svg
+
+        return tree_svg(self, _short)
+
 
 def _short(holder: str | bytes) -> str:
     return holder if isinstance(holder, str) else holder.hex()[:8]

@@ -5,7 +5,7 @@
  * most 64 containers inside one another. RFC 8949 names the parts of an item; "head" below is its initial byte and
  * argument. */
 
-#include "prelude.h"
+#include "scan_prelude.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4) over whole messages; the compression comes from a kernel. */
+/* SHA-256 (FIPS 180-4) over whole messages, one or many; the compression comes from a kernel. */
 
 #include "prelude.h"
 #include "sha256_kernel.h"
@@ -24,19 +24,84 @@ static void store(uint8_t *p, uint32_t x) {
     p[0] = (uint8_t)(x >> 24), p[1] = (uint8_t)(x >> 16), p[2] = (uint8_t)(x >> 8), p[3] = (uint8_t)x;
 }
 
-void mc_sha256(const uint8_t *data, size_t size, uint8_t *digest) {
-    uint32_t state[8];
-    memcpy(state, mc_sha256_initial, sizeof state);
-    mc_compress_portable(state, data, size / 64);
-
-    uint8_t tail[128] = {0};
-    size_t rest = size % 64, blocks = rest < 56 ? 1 : 2;
-    if (rest)
-        memcpy(tail, data + size - rest, rest);
-    tail[rest] = 0x80;
-    store(tail + 64 * blocks - 8, (uint32_t)((uint64_t)size >> 29));
-    store(tail + 64 * blocks - 4, (uint32_t)((uint64_t)size << 3));
-    mc_compress_portable(state, tail, blocks);
+static void store_digest(uint8_t *digest, const uint32_t state[8]) {
     for (unsigned i = 0; i < 8; i++)
         store(digest + 4 * i, state[i]);
+}
+
+static void store_length(uint8_t *end, uint64_t bytes) {
+    store(end - 8, (uint32_t)(bytes >> 29));
+    store(end - 4, (uint32_t)(bytes << 3));
+}
+
+static void compress_all(const struct mc_kernel *kernel, unsigned lanes, uint32_t states[][8],
+                         const uint8_t *const data[], size_t blocks) {
+    if (lanes > 1 && lanes == kernel->lanes) {
+        kernel->compress_lanes(states, data, blocks);
+        return;
+    }
+    for (unsigned lane = 0; lane < lanes; lane++)
+        kernel->compress(states[lane], data[lane], blocks);
+}
+
+/* Hash `lanes` messages of `size` bytes each, with the byte `prefix` before them unless it is negative. Everything is
+ * read before anything is written, so that `out` may overlap `data`. */
+static void hash_lanes(const struct mc_kernel *kernel, unsigned lanes, int prefix, const uint8_t *const data[],
+                       size_t size, uint8_t *out) {
+    uint32_t states[MC_MAX_LANES][8];
+    uint8_t buffers[MC_MAX_LANES][128];
+    const uint8_t *at[MC_MAX_LANES];
+    size_t filled = prefix < 0 ? 0 : 1, taken = 0;
+    for (unsigned lane = 0; lane < lanes; lane++) {
+        memcpy(states[lane], mc_sha256_initial, sizeof states[lane]);
+        buffers[lane][0] = (uint8_t)prefix;
+    }
+    if (filled && size >= 63) {
+        for (unsigned lane = 0; lane < lanes; lane++) {
+            memcpy(buffers[lane] + 1, data[lane], 63);
+            at[lane] = buffers[lane];
+        }
+        compress_all(kernel, lanes, states, at, 1);
+        filled = 0, taken = 63;
+    }
+    if (!filled) { /* whole blocks are read where they lie */
+        for (unsigned lane = 0; lane < lanes; lane++)
+            at[lane] = data[lane] + taken;
+        compress_all(kernel, lanes, states, at, (size - taken) / 64);
+        taken += (size - taken) / 64 * 64;
+    }
+    size_t rest = size - taken, end = filled + rest, blocks = end < 56 ? 1 : 2;
+    for (unsigned lane = 0; lane < lanes; lane++) {
+        uint8_t *buffer = buffers[lane];
+        if (rest)
+            memcpy(buffer + filled, data[lane] + taken, rest);
+        buffer[end] = 0x80;
+        memset(buffer + end + 1, 0, 64 * blocks - end - 1);
+        store_length(buffer + 64 * blocks, (uint64_t)size + (prefix < 0 ? 0 : 1));
+        at[lane] = buffer;
+    }
+    compress_all(kernel, lanes, states, at, blocks);
+    for (unsigned lane = 0; lane < lanes; lane++)
+        store_digest(out + 32 * lane, states[lane]);
+}
+
+void mc_sha256(const uint8_t *data, size_t size, uint8_t *digest) {
+    hash_lanes(mc_current_kernel(), 1, -1, &data, size, digest);
+}
+
+void mc_hash_many(int prefix, const uint8_t *data, size_t size, const uint64_t *offsets, size_t count, uint8_t *out) {
+    const struct mc_kernel *kernel = mc_current_kernel();
+    const uint8_t *messages[MC_MAX_LANES];
+    for (size_t i = 0; i < count;) {
+        if (offsets)
+            size = (size_t)(offsets[i + 1] - offsets[i]);
+        unsigned lanes = 0;
+        do { /* as many neighbours of equal size as the kernel takes in step */
+            messages[lanes] = data + (offsets ? (size_t)offsets[i + lanes] : (i + lanes) * size);
+            lanes++;
+        } while (lanes < kernel->lanes && i + lanes < count &&
+                 (!offsets || offsets[i + lanes + 1] - offsets[i + lanes] == size));
+        hash_lanes(kernel, lanes, prefix, messages, size, out + 32 * i);
+        i += lanes;
+    }
 }

@@ -18,7 +18,7 @@ static void expand(uint32_t w[64], const uint8_t *block) {
     }
 }
 
-void mc_compress_portable(uint32_t state[8], const uint8_t *data, size_t blocks) {
+static void compress(uint32_t state[8], const uint8_t *data, size_t blocks) {
     uint32_t w[64];
     for (; blocks > 0; blocks--, data += 64) {
         expand(w, data);
@@ -36,3 +36,5 @@ void mc_compress_portable(uint32_t state[8], const uint8_t *data, size_t blocks)
         state[4] += e, state[5] += f, state[6] += g, state[7] += h;
     }
 }
+
+const struct mc_kernel mc_kernel_portable = {.name = "portable", .compress = compress, .lanes = 1};

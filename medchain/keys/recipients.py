@@ -123,7 +123,7 @@ def seal(public_key: bytes, plaintext: bytes, info: bytes) -> bytes:
         raise SealingError(f"cannot seal to this recipient: {error}") from None
 
 
-def open(seed: bytes, sealed: bytes, info: bytes) -> bytes:  # noqa: A001 (the pair of `seal`)
+def open(seed: bytes, sealed: bytes, info: bytes) -> bytes:
     """The plaintext of `sealed`, by the seed of the recipient's key; see `RecipientKey.decrypt`."""
     return RecipientKey(seed).decrypt(sealed, info)
 

@@ -176,7 +176,11 @@ class Wallet(Signer, Decrypter):
         return Wallet(self._seed, Derivation(bytes(chain), toward.id, ward, generation))
 
     def log_key(self, tag: bytes) -> SigningKey:
-        """The Ed25519 key that signs checkpoints of the chain with this tag; no party's key."""
+        """The Ed25519 key that signs checkpoints of the chain with this tag; no party's key.
+
+        It changes with the wallet's generation: an authority that rotates its own keys goes on signing
+        checkpoints with the wallet of the generation that the chain's trust names.
+        """
         return SigningKey(self._derive_for("log", tag))
 
     def cosign_key(self, tag: bytes) -> CosignKey:

@@ -6,13 +6,12 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-__all__ = ["TEMPORARY", "NewFile", "fsync_directory", "write_file"]
+from medchain.storage.lock import lock_descriptor
 
-TEMPORARY = ".tmp-"
-"""Prefix of files that are being written; what a crash leaves of them is rubbish."""
+__all__ = ["NewFile", "fsync_directory", "remove_leftovers", "write_file"]
+
+_PREFIX = ".tmp-"
 
 
 def fsync_directory(path: Path) -> None:
@@ -27,39 +26,59 @@ def fsync_directory(path: Path) -> None:
 
 
 class NewFile:
-    """A file that gets its name only when it is complete and durable; left without `keep`, it is gone."""
+    """A file that gets its name only when it is complete and durable; without `keep`, `drop` removes it.
+
+    It is locked while it is open, so that `remove_leftovers` knows it from the remains of a process that
+    died.
+    """
 
     def __init__(self, directory: Path) -> None:
-        fd, name = tempfile.mkstemp(prefix=TEMPORARY, dir=directory)
-        self._file = os.fdopen(fd, "wb")
+        fd, name = tempfile.mkstemp(prefix=_PREFIX, dir=directory)
+        lock_descriptor(fd)
+        self._file = os.fdopen(fd, "wb", buffering=0)
         self._name = Path(name)
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append to the file."""
-        self._file.write(data)
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
     def keep(self, target: Path) -> None:
-        """Give the file its name in the same directory, replacing what is there, durably."""
-        self._file.flush()
+        """Give the file its name on the same file system, replacing what is there, durably."""
         os.fsync(self._file.fileno())
         self._file.close()
         self._name.replace(target)
         fsync_directory(target.parent)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(OSError):  # a full disk fails again when the rest of the buffer is flushed
+    def drop(self) -> None:
+        """Close the file and remove it, unless it is kept. Never raises."""
+        with suppress(OSError):
             self._file.close()
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             self._name.unlink()
 
 
 def write_file(target: Path, data: bytes) -> None:
     """Replace a small file as a whole, durably."""
-    with NewFile(target.parent) as file:
+    file = NewFile(target.parent)
+    try:
         file.write(data)
         file.keep(target)
+    finally:
+        file.drop()
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove the new files of processes that died before they could keep or drop them."""
+    for path in directory.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # somebody writes it, or was faster
+            fd = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                lock_descriptor(fd)
+                if os.name != "nt":
+                    path.unlink()
+            finally:
+                os.close(fd)
+            if os.name == "nt":  # pragma: no cover
+                path.unlink()

@@ -20,7 +20,7 @@ if sys.platform == "win32":  # pragma: no cover
 
     _FAR = 1 << 30  # the locked byte lies behind the process id, which other processes have to read
 
-    def _try_lock(fd: int) -> None:
+    def lock_descriptor(fd: int) -> None:
         os.lseek(fd, _FAR, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 
@@ -31,14 +31,14 @@ if sys.platform == "win32":  # pragma: no cover
 else:
     import fcntl
 
-    def _try_lock(fd: int) -> None:
+    def lock_descriptor(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _unlock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_UN)
 
 
-__all__ = ["FileLock"]
+__all__ = ["FileLock", "lock_descriptor"]
 
 
 class FileLock:
@@ -55,7 +55,7 @@ class FileLock:
         except OSError as error:
             raise StorageError(f"cannot open the lock file {path}: {error.strerror}") from error
         try:
-            _try_lock(fd)
+            lock_descriptor(fd)
         except OSError:
             holder = _holder(fd)
             os.close(fd)

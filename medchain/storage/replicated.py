@@ -1,0 +1,349 @@
+"""Blobs in several stores at once, so that the loss of any one loses nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TypeVar
+
+from attrs import define, frozen
+
+from medchain.errors import BlobDamaged, BlobMissing, StorageError, StorageFull
+from medchain.storage._guard import guarded
+from medchain.storage.blobs import BlobStore, BlobWriter, check_address, missing
+
+__all__ = ["Repair", "ReplicatedBlobs"]
+
+T = TypeVar("T")
+Address = tuple[bytes, bytes]
+
+
+@frozen
+class Repair:
+    """What `ReplicatedBlobs.repair` found and did.
+
+    `blobs` were looked at; `copied` copies were written to stores where they were missing or damaged; `lost`
+    names the (object id, hash) of blobs of which no store that answers has a good copy; `away` the positions
+    of stores that do not answer.
+    """
+
+    blobs: int
+    copied: int
+    lost: tuple[Address, ...]
+    away: tuple[int, ...]
+
+
+@define(eq=False)
+class _Member:
+    """One store. It is away until the erasures that it may have missed are replayed, and after each failure."""
+
+    position: int
+    store: BlobStore
+    away: bool = True
+
+
+class ReplicatedBlobs(BlobStore):
+    """A `BlobStore` that keeps every blob in all of `stores`, and calls it stored when `write_quorum` of them have it.
+
+    Reading goes from store to store until one has the blob; `get`, `check` and `repair` also put good copies
+    where there is none or a damaged one. A store that fails is *away*: others serve meanwhile, and when it
+    answers again the erasures that it missed are replayed before it is used. What a failed `put` leaves in
+    some stores is an ordinary blob of its object: putting it again completes it, erasing the object removes
+    it.
+    """
+
+    def __init__(self, stores: Sequence[BlobStore], write_quorum: int) -> None:
+        if not 1 <= write_quorum <= len(stores):
+            raise ValueError(
+                f"the quorum is {write_quorum}; with {len(stores)} stores it is 1 to {len(stores)}"
+            )
+        if len({id(store) for store in stores}) != len(stores):
+            raise ValueError("a store counts only once")
+        self.write_quorum = write_quorum
+        self._members = tuple(_Member(position, store) for position, store in enumerate(stores))
+        self._lock = threading.Lock()
+        self._let_in()
+
+    @property
+    def stores(self) -> tuple[BlobStore, ...]:
+        """The stores, in the order in which they are read."""
+        return tuple(member.store for member in self._members)
+
+    @property
+    def away(self) -> tuple[int, ...]:
+        """The positions of the stores that failed when they were last used."""
+        return tuple(member.position for member in self._members if member.away)
+
+    # Members that come and go
+
+    def _present(self) -> list[_Member]:
+        """Give the members that can be used now, at least one."""
+        if self.away:
+            self._let_in()
+        present = [member for member in self._members if not member.away]
+        if not present:
+            raise StorageError(f"none of the {len(self._members)} blob stores answers")
+        return present
+
+    def _let_in(self) -> None:
+        """Replay erasures between the stores that answer; then those that came back count again."""
+        with self._lock:
+            if not any(member.away and _graves(member) is not None for member in self._members):
+                return
+            answers = [(member, _graves(member)) for member in self._members]
+            erased = set[bytes]().union(*(graves for _, graves in answers if graves is not None))
+            for member, graves in answers:
+                member.away = graves is None or not _replay(member, erased - graves)
+
+    @contextmanager
+    def _using(self, member: _Member) -> Iterator[None]:
+        """Mark a member as away if it fails; a blob that is missing or damaged is no failure of the store."""
+        try:
+            with guarded("use a blob store"):
+                yield
+        except (BlobMissing, BlobDamaged):
+            raise
+        except StorageError:
+            member.away = True
+            raise
+
+    # Reading
+
+    def _first(
+        self, object_id: bytes, digest: bytes, read: Callable[[BlobStore], T]
+    ) -> tuple[T, list[_Member]]:
+        """Give what the first member with a usable copy answers, and the members before it whose copy is not."""
+        if self._erased(object_id):
+            raise missing(object_id, digest)
+        poor: list[_Member] = []
+        errors: list[StorageError] = []
+        for member in self._present():
+            try:
+                with self._using(member):
+                    return read(member.store), poor
+            except (BlobMissing, BlobDamaged) as error:
+                poor.append(member)
+                errors.append(error)
+            except StorageError as error:
+                errors.append(error)
+        raise self._worst(errors, object_id, digest)
+
+    def _worst(self, errors: list[StorageError], object_id: bytes, digest: bytes) -> StorageError:
+        for error in errors:
+            if isinstance(error, BlobDamaged):
+                return error
+        if self.away:
+            return StorageError(f"no blob store that answers has the blob {digest.hex()}; away: {self.away}")
+        return missing(object_id, digest)
+
+    def get(self, object_id: bytes, digest: bytes, *, limit: int) -> bytes:
+        """Give a whole blob as `BlobStore.get` does, and put it where a copy was missing or damaged on the way."""
+        check_address(object_id, digest)
+        size = self.size(object_id, digest)
+        if size > limit:
+            raise StorageError(f"the blob {digest.hex()} has {size} bytes, more than the {limit} asked for")
+        data, poor = self._first(object_id, digest, lambda store: store.get(object_id, digest, limit=size))
+        for member in poor:
+            self._copy(object_id, digest, (data,), member)
+        return data
+
+    def check(self, object_id: bytes, digest: bytes) -> int:
+        """Check every copy that can be reached, repair those that are missing or damaged, and give the size.
+
+        Raises BlobMissing, BlobDamaged if no copy is good, or StorageError.
+        """
+        check_address(object_id, digest)
+        return self._mend(object_id, digest)[0]
+
+    def _read(self, object_id: bytes, digest: bytes, offset: int, length: int) -> bytes:
+        return self._first(object_id, digest, lambda store: store.read(object_id, digest, offset, length))[0]
+
+    def _size(self, object_id: bytes, digest: bytes) -> int:
+        sizes: set[int] = set()
+
+        def collect(store: BlobStore) -> int:
+            sizes.add(size := store.size(object_id, digest))
+            return size
+
+        size, _ = self._first(object_id, digest, collect)
+        for member in self._present():
+            with suppress(StorageError), self._using(member):
+                collect(member.store)
+        return size if len(sizes) == 1 else self.check(object_id, digest)
+
+    # Repair
+
+    def repair(self, *, progress: Callable[[int, int], None] | None = None) -> Repair:
+        """Bring every store up to date: read all copies of all blobs, and replace those that are missing or damaged.
+
+        `progress(done, total)` counts blobs. Raises StorageError if no store answers at all.
+        """
+        self._let_in()
+        blobs = [(object_id, digest) for object_id in self.objects() for digest in self.list(object_id)]
+        copied = 0
+        lost: list[Address] = []
+        for done, (object_id, digest) in enumerate(blobs, start=1):
+            try:
+                copied += self._mend(object_id, digest)[1]
+            except StorageError:
+                if not self.erased(object_id):
+                    lost.append((object_id, digest))
+            if progress is not None:
+                progress(done, len(blobs))
+        return Repair(len(blobs), copied, tuple(lost), self.away)
+
+    def _mend(self, object_id: bytes, digest: bytes) -> tuple[int, int]:
+        """Check all copies, replace the poor ones from a good one; give size and number of copies written."""
+        if self._erased(object_id):
+            raise missing(object_id, digest)
+        good: dict[int, _Member] = {}
+        poor: list[_Member] = []
+        errors: list[StorageError] = []
+        for member in self._present():
+            try:
+                with self._using(member):
+                    good[member.store.check(object_id, digest)] = member
+            except (BlobMissing, BlobDamaged) as error:
+                poor.append(member)
+                errors.append(error)
+            except StorageError as error:
+                errors.append(error)
+        if not good:
+            raise self._worst(errors, object_id, digest)
+        size, source = good.popitem()
+        copied = sum(
+            self._copy(object_id, digest, source.store._checked_chunks(object_id, digest), member)
+            for member in poor
+        )
+        return size, copied
+
+    def _copy(self, object_id: bytes, digest: bytes, chunks: Iterable[bytes], target: _Member) -> bool:
+        """Try to store a good copy; that it does not work is the target's failure, not the reader's."""
+        try:
+            with self._using(target):
+                target.store.put(object_id, chunks, expect=digest)
+        except StorageError:
+            return False
+        return True
+
+    # Writing
+
+    def _writer(self, object_id: bytes) -> BlobWriter:
+        return _FanOut(self, object_id)
+
+    def _erase(self, object_id: bytes) -> int:
+        counts: list[int] = []
+        for member in self._present():
+            with suppress(StorageError), self._using(member):
+                counts.append(member.store.erase(object_id))
+        if len(counts) < self.write_quorum:
+            raise StorageError(
+                f"object {object_id.hex()} is erased in {len(counts)} of {len(self._members)} stores,"
+                f" {self.write_quorum} are needed; erase it again when they answer"
+            )
+        return max(counts)
+
+    # What there is
+
+    def _list(self, object_id: bytes) -> Iterable[bytes]:
+        if self._erased(object_id):
+            return ()
+        return self._gather(lambda store: store.list(object_id))
+
+    def _objects(self) -> Iterable[bytes]:
+        return self._gather(lambda store: store.objects()) - self._gather(lambda store: store.tombstones())
+
+    def _erased(self, object_id: bytes) -> bool:
+        return bool(self._gather(lambda store: (object_id,) if store.erased(object_id) else ()))
+
+    def _tombstones(self) -> Iterable[bytes]:
+        return self._gather(lambda store: store.tombstones())
+
+    def _gather(self, ask: Callable[[BlobStore], Iterable[bytes]]) -> set[bytes]:
+        """Unite what the members that answer say, of which there must be one."""
+        found: set[bytes] = set()
+        for member in self._present():
+            with suppress(StorageError), self._using(member):
+                found.update(ask(member.store))
+        self._present()
+        return found
+
+    def __repr__(self) -> str:
+        return f"<ReplicatedBlobs: {len(self._members)} stores, quorum {self.write_quorum}, away {self.away}>"
+
+
+class _FanOut(BlobWriter):
+    """One blob on its way into all members; members that fail drop out until too few are left."""
+
+    def __init__(self, blobs: ReplicatedBlobs, object_id: bytes) -> None:
+        self._blobs = blobs
+        self._object_id = object_id
+        self._writers: list[tuple[_Member, BlobWriter]] = []
+        self._failure: StorageError | None = None
+        for member in blobs._present():
+            self._attempt(
+                member, lambda member=member: self._writers.append((member, member.store._writer(object_id)))
+            )
+        self._check_quorum()
+
+    def _begin(self, member: _Member) -> None:
+        self._writers.append((member, member.store._writer(self._object_id)))
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._each(lambda writer: writer.write(data))
+
+    def commit(self, digest: bytes) -> None:
+        self._each(lambda writer: writer.commit(digest))
+
+    def abort(self) -> None:
+        for _, writer in self._writers:
+            writer.abort()
+
+    def _each(self, step: Callable[[BlobWriter], None]) -> None:
+        going = []
+        for member, writer in self._writers:
+            if self._attempt(member, partial(step, writer)):
+                going.append((member, writer))
+            else:
+                writer.abort()
+        self._writers = going
+        self._check_quorum()
+
+    def _attempt(self, member: _Member, step: Callable[[], None]) -> bool:
+        try:
+            with self._blobs._using(member):
+                step()
+        except StorageError as error:
+            self._failure = error
+            return False
+        return True
+
+    def _check_quorum(self) -> None:
+        if len(self._writers) >= self._blobs.write_quorum:
+            return
+        self.abort()
+        kind = StorageFull if isinstance(self._failure, StorageFull) else StorageError
+        raise kind(
+            f"{len(self._writers)} of {len(self._blobs.stores)} blob stores take the blob,"
+            f" {self._blobs.write_quorum} are needed" + (f": {self._failure}" if self._failure else "")
+        ) from self._failure
+
+
+def _graves(member: _Member) -> set[bytes] | None:
+    """List what a member has erased, or None if it does not answer."""
+    try:
+        return set(member.store.tombstones())
+    except StorageError:
+        return None
+
+
+def _replay(member: _Member, erased: set[bytes]) -> bool:
+    """Erase in a member what others erased while it was away; tell whether that worked."""
+    try:
+        for object_id in sorted(erased):
+            member.store.erase(object_id)
+    except StorageError:
+        return False
+    return True

@@ -164,13 +164,17 @@ def _parse(data: bytes) -> _File:
 
 def _stretch(password: bytes, salt: bytes, cost: Cost) -> tuple[bytes, bytes]:
     """Encryption key and check value of a password."""
-    stretched = Argon2id(
+    argon2 = Argon2id(
         salt=salt,
         length=_KEY_SIZE + _CHECK_SIZE,
         iterations=cost.iterations,
         lanes=cost.lanes,
         memory_cost=cost.memory,
-    ).derive(password)
+    )
+    try:
+        stretched = argon2.derive(password)
+    except MemoryError:
+        raise KeystoreError(f"not enough memory: the keystore's cost is {cost.memory >> 10} MiB") from None
     return stretched[:_KEY_SIZE], stretched[_KEY_SIZE:]
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from medchain._native import gf256_interpolate
+from medchain._native import SECRET_AT, gf256_combine, gf256_split
 from medchain.encoding import encode
 
 __all__ = ["MAX_SHARES", "SECRET_X", "combine", "share_leaf", "split"]
 
-SECRET_X = 255
+SECRET_X = SECRET_AT
 """Where the secret lies."""
 MAX_SHARES = 254
 
@@ -40,16 +40,9 @@ def split(secret: bytes, k: int, n: int, fixed: Sequence[bytes]) -> list[bytes]:
     >>> combine({0: shares[0], 2: shares[2]})
     b'secret'
     """
-    if not 1 <= k <= n <= MAX_SHARES:
-        raise ValueError(f"a threshold of {k} among {n}: 1 <= k <= n <= {MAX_SHARES} is needed")
     if not secret:
         raise ValueError("there is nothing to share")
-    if len(fixed) != k - 1 or any(len(share) != len(secret) for share in fixed):
-        raise ValueError(f"a threshold of {k} takes {k - 1} fixed shares as long as the secret")
-    xs = bytes([*range(k - 1), SECRET_X])
-    rest = gf256_interpolate(xs, b"".join([*fixed, secret]), bytes(range(k - 1, n)))
-    size = len(secret)
-    return [*map(bytes, fixed), *(rest[start : start + size] for start in range(0, len(rest), size))]
+    return gf256_split(secret, k, n, fixed)
 
 
 def combine(shares: Mapping[int, bytes]) -> bytes:
@@ -62,9 +55,7 @@ def combine(shares: Mapping[int, bytes]) -> bytes:
         raise ValueError("no shares")
     if not all(0 <= x < MAX_SHARES for x in shares):
         raise ValueError(f"shares lie at x = 0 to {MAX_SHARES - 1}")
-    if len({len(share) for share in shares.values()}) != 1:
-        raise ValueError("shares of different lengths")
-    return gf256_interpolate(bytes(shares), b"".join(shares.values()), bytes([SECRET_X]))
+    return gf256_combine(bytes(shares), list(shares.values()))
 
 
 def share_leaf(context: bytes, position: Sequence[int], part: int, salt: bytes, share: bytes) -> bytes:

@@ -134,6 +134,18 @@ def test_a_hostile_file_asks_in_vain(path: Path, name: str, value: int) -> None:
     assert time.monotonic() - start < 1
 
 
+def test_too_little_memory_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Starved:
+        def __init__(self, **parameters: object) -> None: ...
+
+        def derive(self, password: bytes) -> bytes:
+            raise MemoryError
+
+    monkeypatch.setattr(keystore, "Argon2id", Starved)
+    with pytest.raises(KeystoreError, match="not enough memory: the keystore's cost is 8 MiB"):
+        keystore.load(path, PASSWORD)
+
+
 def test_what_is_no_keystore(tmp_path: Path) -> None:
     with pytest.raises(KeystoreError, match="No such file"):
         keystore.load(tmp_path / "absent", PASSWORD)

@@ -5,6 +5,7 @@ Pure: nothing here reads a clock, a file or a random number.
 
 from __future__ import annotations
 
+from medchain._native import tree_root
 from medchain.merkle.arithmetic import (
     EMPTY_ROOT,
     Plan,
@@ -48,4 +49,5 @@ __all__ = [
     "prove_consistency",
     "prove_inclusion",
     "root_of",
+    "tree_root",
 ]

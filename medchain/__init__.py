@@ -1,5 +1,41 @@
-"""Medical ledgers that strangers can verify and that only key holders can read."""
+"""Medical ledgers that strangers can verify and that only key holders can read.
+
+The names here are what most programs need; the packages below it are useful alone. Importing costs little: everything
+is loaded when it is first used.
+"""
 
 from __future__ import annotations
 
+from medchain._lazy import lazy
+
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "AccessDenied": "medchain.errors",
+        "AuditReport": "medchain.ledger.audit",
+        "BoundPolicy": "medchain.policy",
+        "Chain": "medchain.chain",
+        "Checkpoint": "medchain.ledger.checkpoint",
+        "Contract": "medchain.ledger.contract",
+        "Entry": "medchain.ledger.entry",
+        "Erased": "medchain.errors",
+        "GateSet": "medchain.policy",
+        "Header": "medchain.ledger.entry",
+        "MedchainError": "medchain.errors",
+        "Party": "medchain.keys",
+        "Pending": "medchain.errors",
+        "Policy": "medchain.policy",
+        "Receipt": "medchain.ledger.transition",
+        "Refused": "medchain.errors",
+        "Signed": "medchain.ledger.draft",
+        "Submission": "medchain.consensus.engine",
+        "Trust": "medchain.ledger.trust",
+        "Verified": "medchain.ledger.verify",
+        "VerificationError": "medchain.errors",
+        "Wallet": "medchain.keys",
+        "verify": "medchain.ledger.verify",
+        "verify_state": "medchain.ledger.verify",
+    },
+)

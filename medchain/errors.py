@@ -113,7 +113,9 @@ class InvalidBlock(MedchainError):
     code = "invalid-block"
 
     def __init__(self, message: str, *, height: int | None = None, index: int | None = None) -> None:
-        place = ", ".join(f"{name} {at}" for name, at in (("height", height), ("entry", index)) if at is not None)
+        place = ", ".join(
+            f"{name} {at}" for name, at in (("height", height), ("entry", index)) if at is not None
+        )
         super().__init__(f"{message} ({place})" if place else message)
         self.height = height
         self.index = index
@@ -146,7 +148,7 @@ class Pending(AccessDenied):
 
 
 class Refused(AccessDenied):
-    """No: refused with ``reason`` by the contract, a holder or the gate; ``receipt`` is the proof of it, if there is one."""
+    """No: refused with ``reason`` by the contract, a holder or the gate; ``receipt`` tells where it is logged."""
 
     code = "refused"
 

@@ -22,7 +22,17 @@ import attrs
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError
 
-__all__ = ["LOCAL", "decode_record", "encode_record", "fixed", "from_value", "length", "to_value"]
+__all__ = [
+    "LOCAL",
+    "decode_record",
+    "describe",
+    "encode_record",
+    "fixed",
+    "from_value",
+    "length",
+    "short",
+    "to_value",
+]
 
 LOCAL: Mapping[str, Any] = types.MappingProxyType({"local": True})
 """Metadata of a field that is not part of the record's encoding."""
@@ -85,9 +95,18 @@ def decode_record(cls: type[T], data: bytes, *, limit: int = 1 << 20) -> T:
     return from_value(cls, decode(data, limit=limit))
 
 
-@functools.cache
+_CODECS: dict[Any, tuple[_Dump, _Load]] = {}
+
+
 def _codec(annotation: Any) -> tuple[_Dump, _Load]:
     """The pair (dump, load) for one annotation, built once."""
+    found = _CODECS.get(annotation)
+    if found is None:
+        found = _CODECS[annotation] = _build_codec(annotation)
+    return found
+
+
+def _build_codec(annotation: Any) -> tuple[_Dump, _Load]:
     if annotation in (int, bool, str, bytes):
         return _same, functools.partial(_load_exact, annotation)
     if annotation is Any:
@@ -128,7 +147,9 @@ def _optional(annotation: Any, arguments: tuple[Any, ...]) -> tuple[_Dump, _Load
     if len(others) != 1 or len(arguments) != 2:
         raise TypeError(f"{annotation!r}: only X | None has a canonical form")
     dump, load = _codec(others[0])
-    return (lambda value: None if value is None else dump(value)), (lambda value: None if value is None else load(value))
+    return (lambda value: None if value is None else dump(value)), (
+        lambda value: None if value is None else load(value)
+    )
 
 
 def _sequence(item: Any) -> tuple[_Dump, _Load]:
@@ -157,7 +178,9 @@ def _mapping(item: Any) -> tuple[_Dump, _Load]:
 
 def _record(cls: Any) -> tuple[_Dump, _Load]:
     hints = typing.get_type_hints(cls)
-    fields = [(item.name, *_codec(hints[item.name])) for item in attrs.fields(cls) if not item.metadata.get("local")]
+    fields = [
+        (item.name, *_codec(hints[item.name])) for item in attrs.fields(cls) if not item.metadata.get("local")
+    ]
     names = {name for name, _, _ in fields}
     dumps = [(name, dump) for name, dump, _ in fields]
     loads = [(name, load) for name, _, load in fields]
@@ -181,3 +204,26 @@ def _difference(cls: Any, names: set[str], value: Any) -> str:
         return f"{cls.__name__}: expected a map, found {type(value).__name__}"
     missing, extra = sorted(names - value.keys()), sorted(map(repr, value.keys() - names))
     return f"{cls.__name__}: missing {', '.join(missing) or 'nothing'}; unknown {', '.join(extra)[:80] or 'nothing'}"
+
+
+def describe(cls: Any) -> Any:
+    """The shape of a record class as a plain value: what a contract's digest commits to."""
+    if hasattr(cls, "__to_value__"):
+        return cls.__name__
+    hints = typing.get_type_hints(cls)
+    return {
+        item.name: _describe(hints[item.name]) for item in attrs.fields(cls) if not item.metadata.get("local")
+    }
+
+
+def _describe(annotation: Any) -> Any:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return "any"
+    if origin in (Union, types.UnionType):
+        return ["optional", *[_describe(argument) for argument in arguments if argument is not type(None)]]
+    if origin is tuple:
+        return ["list", _describe(arguments[0])]
+    if origin is dict:
+        return ["map", _describe(arguments[1])]
+    return describe(annotation) if attrs.has(annotation) else annotation.__name__

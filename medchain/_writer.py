@@ -1,0 +1,128 @@
+"""The writing half of an open chain: what the engine drives, and the key that signs checkpoints."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from medchain.consensus.engine import Submission
+from medchain.consensus.solo import Solo
+from medchain.keys.party import Party
+from medchain.keys.signing import SigningKey
+from medchain.ledger.archive import Archive
+from medchain.ledger.checkpoint import Checkpoint
+from medchain.ledger.draft import signer_ref
+from medchain.ledger.entry import Entry, Genesis
+from medchain.ledger.note import Note
+from medchain.ledger.system import LedgerTables, highest
+from medchain.ledger.transaction import Transaction
+from medchain.ledger.transition import Block, BlockBuilder, Receipt, Registry, Tip
+from medchain.storage.mark import Mark
+
+__all__ = ["EMPTY_BLOCK_MS", "Writer"]
+
+EMPTY_BLOCK_MS = 60_000
+"""How long after the last header a resting chain may log an empty block, if somebody asks for a fresh one."""
+
+
+class Writer:
+    """Application of the solo engine, and signer of the log.
+
+    Args:
+        mark: where the largest signed size is kept; None for a chain in memory, whose history ends with it.
+        clock: the time now, ms since the epoch.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        registry: Registry,
+        genesis: Genesis,
+        tip: Tip,
+        *,
+        log_key: SigningKey,
+        mark: Mark | None,
+        clock: Callable[[], int],
+    ) -> None:
+        self.tip = tip
+        self._archive = archive
+        self._registry = registry
+        self._genesis = genesis
+        self._log_key = log_key
+        self._mark = mark
+        self._clock = clock
+        self._reserved: dict[tuple[bytes, bytes], int] = {}
+        self._signed: Checkpoint | None = None
+        self._lock = threading.Lock()
+        self.engine = Solo(self)
+
+    def begin(self) -> BlockBuilder:
+        """A builder on top of the last block, at the clock's time."""
+        return BlockBuilder(self._registry, self._genesis, self.tip, self._archive, self._clock())
+
+    def commit(self, block: Block) -> None:
+        """Store a block durably, then let readers see it."""
+        self._archive.commit(block)
+        self.tip = block.tip
+
+    def lookup(self, transaction: bytes) -> Receipt | None:
+        """The receipt of a committed transaction."""
+        index = self._archive.find(transaction)
+        if index is None:
+            return None
+        entry = self._archive.parsed(index)
+        assert isinstance(entry, Entry)
+        return Receipt(index, entry.height, entry.time, transaction, entry.outcome.code, entry.outcome.events)
+
+    def wait_for_timer(self) -> float | None:
+        """Seconds until the earliest timer is due."""
+        due = next(LedgerTables.timers.view(self._archive).keys(), None)
+        return None if due is None else max(0.0, (due[0] - self._clock()) / 1000)
+
+    def submit(self, transaction: Transaction) -> Submission:
+        """Hand a transaction to the engine."""
+        return self.engine.submit(transaction)
+
+    def refresh(self) -> None:
+        """Log an empty block if the chain has rested for 60 s, so that its state can be proved as of now."""
+        self.engine.run(self._cut)
+
+    def _cut(self) -> None:
+        if self._clock() - self.tip.header.time >= EMPTY_BLOCK_MS:
+            builder = self.begin()
+            builder.run_timers()
+            self.commit(builder.close())
+
+    def reserve(self, party: Party) -> int:
+        """A sequence number for a new draft whose first signer is `party`."""
+        ref = signer_ref(party)
+        with self._lock:
+            used = highest(self._archive, ref.party, ref.key)
+            number = max(used, self._reserved.get((ref.party, ref.key), 0)) + 1
+            self._reserved[ref.party, ref.key] = number
+            return number
+
+    def checkpoint(self) -> Checkpoint:
+        """Sign the log as it is now; the mark is moved first, so that no copy can sign a second history.
+
+        Raises:
+            StorageError: another copy of this chain has signed meanwhile, or the mark cannot be written.
+        """
+        with self._lock:
+            head = self.tip.head
+            if self._signed is not None and self._signed.head == head:
+                return self._signed
+            if self._mark is not None:
+                self._mark.advance(head)
+            text = Checkpoint.text(self._genesis.origin, head)
+            signature = self._log_key.sign(text.encode())
+            note = Note(text, ()).signed_with(self._genesis.origin, self._log_key.public, signature)
+            self._archive.keep_checkpoint(bytes(note))
+            self._signed = Checkpoint(self._genesis.origin, head, note)
+            return self._signed
+
+    def close(self) -> None:
+        """Finish what was taken and stop; the last checkpoint is signed if the engine is healthy."""
+        self.engine.close()
+        if self.engine.failure is None:
+            self.checkpoint()

@@ -1,0 +1,577 @@
+"""A chain: ledger, storage, consensus and keys put together; what an application opens."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from medchain._writer import Writer
+from medchain.consensus.engine import Submission
+from medchain.errors import ConsensusError, InvalidBlock, NotAChain, StorageError
+from medchain.keys.party import Party
+from medchain.keys.wallet import Signer, Wallet
+from medchain.ledger.archive import Archive, StoredTip
+from medchain.ledger.audit import AuditReport, Progress, audit, load_map
+from medchain.ledger.checkpoint import Checkpoint
+from medchain.ledger.contract import Contract, check, wire_name
+from medchain.ledger.draft import Signed, signer_ref
+from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, chain_tag, check_origin
+from medchain.ledger.keys import current_party
+from medchain.ledger.note import VerifierKey
+from medchain.ledger.proof import EntryExtra, LogProof, StateExtra, extra_bytes
+from medchain.ledger.tables import Table, TableView, plain_key
+from medchain.ledger.transaction import Body, Transaction
+from medchain.ledger.transition import Receipt, Registry, Tip, found
+from medchain.ledger.trust import Trust
+from medchain.merkle import ConsistencyProof, Head
+from medchain.policy import GateSet
+from medchain.records import to_value
+from medchain.storage.api import Store
+from medchain.storage.blobs import BlobStore, MemoryBlobs
+from medchain.storage.mark import Mark
+from medchain.storage.memory import MemoryStore
+
+__all__ = ["Chain", "installed_contracts"]
+
+V = TypeVar("V")
+Path_ = str | PathLike[str]
+
+
+def installed_contracts() -> list[type[Contract]]:
+    """The contracts of all installed packages, by their entry points in the group ``medchain.contracts``."""
+    points = importlib.metadata.entry_points(group="medchain.contracts")
+    return [point.load() for point in sorted(points, key=lambda point: point.name)]
+
+
+def _system_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Chain:
+    """One medical ledger, open for reading or for writing. Use it as a context manager.
+
+    `Chain.create` founds one, `Chain.open` opens one: with the authority's wallet for writing, without a key for
+    reading beside the writer. Safe to use from several threads; a forked child must open it again.
+    """
+
+    def __init__(
+        self, archive: Archive, registry: Registry, genesis: Genesis, blobs: BlobStore, writer: Writer | None
+    ) -> None:
+        self._archive = archive
+        self._registry = registry
+        self._genesis = genesis
+        self._writer = writer
+        self._read: tuple[StoredTip, Tip] | None = None
+        self._closed = False
+        self.blobs = blobs
+
+    @classmethod
+    def create(
+        cls,
+        path: Path_,
+        *,
+        origin: str,
+        authority: Wallet,
+        gate: Party | GateSet | None,
+        contracts: Iterable[type[Contract]] | None = None,
+        predecessor: Predecessor | None = None,
+        store: Store | None = None,
+        blobs: BlobStore | None = None,
+        mark: Path_ | None = None,
+        clock: Callable[[], int] = _system_clock,
+    ) -> Chain:
+        """Found a chain and open it for writing.
+
+        Args:
+            path: folder for the chain; made if it is not there.
+            origin: public name of the log, like ``clinic.example/ehr``: no white space, no ``+``.
+            authority: the wallet that governs and signs checkpoints. Without it nobody can write again: back it up.
+            gate: who gives the gate's share against a logged decision; None founds a chain without a gate.
+            contracts: contract classes; all installed ones by default.
+            predecessor: the chain that this one goes on from.
+            store: where rows and leaves lie; LMDB in the folder by default.
+            blobs: where sealed data lies; files in the folder by default.
+            mark: file that keeps the largest signed size; in the user's state folder by default. It must not lie in
+                the folder of the chain, nor be restored with it.
+            clock: the time now in ms since the epoch.
+
+        Raises:
+            ValueError: the origin is none.
+            StorageError: the folder holds a chain or something else already.
+        """
+        check_origin(origin)
+        registry = _registry(contracts)
+        store = store or _open_store(Path(path), create=True)
+        try:
+            genesis = _genesis(origin, authority, gate, registry, predecessor, clock())
+            archive = Archive(store)
+            if not archive.empty:
+                raise StorageError(f"{path} holds a chain already; Chain.open opens it")
+            block = found(registry, genesis)
+            archive.commit(block)
+            kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
+            return cls._writing(
+                archive, registry, genesis, block.tip, authority, _blobs(path, blobs), kept, clock
+            )
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def open(
+        cls,
+        path: Path_,
+        *,
+        authority: Wallet | None = None,
+        contracts: Iterable[type[Contract]] | None = None,
+        store: Store | None = None,
+        blobs: BlobStore | None = None,
+        mark: Path_ | None = None,
+        clock: Callable[[], int] = _system_clock,
+    ) -> Chain:
+        """Open a chain: for writing with its authority's wallet, else for reading, beside a writer if there is one.
+
+        The stored rows are checked against the last header's state root when writing.
+
+        Raises:
+            NotAChain, NewerFormat: the folder holds no chain, or one that a newer version wrote.
+            Locked: another process is writing.
+            InvalidBlock: what is stored contradicts itself.
+            StorageError: the mark is missing or shows that this is an old copy of the chain.
+        """
+        store = store or _open_store(Path(path), create=False, read_only=authority is None)
+        try:
+            archive = Archive(store)
+            archive.check_format()
+            registry = _registry(contracts)
+            genesis = _stored_genesis(archive)
+            if authority is None:
+                return cls(archive, registry, genesis, _blobs(path, blobs), None)
+            if authority.log_key(genesis.tag).public != genesis.log_key:
+                raise ValueError("this wallet is not the authority that founded the chain")
+            kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
+            _check_mark(archive, kept)
+            tip = _load_tip(archive, registry)
+            return cls._writing(archive, registry, genesis, tip, authority, _blobs(path, blobs), kept, clock)
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def in_memory(
+        cls,
+        *,
+        origin: str = "memory.example/chain",
+        authority: Wallet | None = None,
+        gate: Party | GateSet | None = None,
+        contracts: Iterable[type[Contract]] | None = None,
+        blobs: BlobStore | None = None,
+        clock: Callable[[], int] = _system_clock,
+    ) -> Chain:
+        """Found a chain that ends with this process: for notebooks and tests.
+
+        Without an `authority` a new wallet governs; without a `gate` the authority is the gate.
+        """
+        authority = authority or Wallet.generate()
+        registry = _registry(contracts)
+        genesis = _genesis(origin, authority, gate or authority.party, registry, None, clock())
+        archive = Archive(MemoryStore())
+        block = found(registry, genesis)
+        archive.commit(block)
+        return cls._writing(
+            archive, registry, genesis, block.tip, authority, blobs or MemoryBlobs(), None, clock
+        )
+
+    @classmethod
+    def _writing(
+        cls,
+        archive: Archive,
+        registry: Registry,
+        genesis: Genesis,
+        tip: Tip,
+        authority: Wallet,
+        blobs: BlobStore,
+        mark: Mark | None,
+        clock: Callable[[], int],
+    ) -> Chain:
+        log_key = authority.log_key(genesis.tag)
+        writer = Writer(archive, registry, genesis, tip, log_key=log_key, mark=mark, clock=clock)
+        chain = cls(archive, registry, genesis, blobs, writer)
+        chain.checkpoint()
+        return chain
+
+    # What the chain is.
+
+    @property
+    def genesis(self) -> Genesis:
+        """The document that founded it."""
+        return self._genesis
+
+    @property
+    def origin(self) -> str:
+        """Public name of the log."""
+        return self._genesis.origin
+
+    @property
+    def tag(self) -> bytes:
+        """The chain tag, 32 bytes, from which wallets derive personas."""
+        return self._genesis.tag
+
+    @property
+    def id(self) -> bytes:
+        """The chain id, 32 bytes, which every signature covers."""
+        return self._genesis.id
+
+    @property
+    def gate(self) -> GateSet | None:
+        """The parties of the gate, to bind policies with; None for a chain without one."""
+        if not self._genesis.gate:
+            return None
+        return GateSet(self._genesis.gate_threshold, self._genesis.gate)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened without the authority's wallet."""
+        return self._writer is None
+
+    @property
+    def trust(self) -> Trust:
+        """What others need to verify this chain: hand it out on a way that the chain's server does not control."""
+        return Trust((VerifierKey(self.origin, self._genesis.log_key),), self.id, self.tag)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"height {self.height}, {self.head.size} leaves"
+        return f"<Chain {self.origin} {self.id.hex()[:12]}… {state}{', read-only' if self.read_only else ''}>"
+
+    def _repr_html_(self) -> str:
+        return (
+            f"<b>{self.origin}</b> <code>{self.id.hex()[:12]}…</code><br>height {self.height}, "
+            f"{self.head.size} leaves under <code>{self.head.root.hex()[:12]}…</code>"
+        )
+
+    # Where it stands.
+
+    @property
+    def _tip(self) -> Tip:
+        if self._closed:
+            raise ValueError("the chain is closed")
+        if self._writer is not None:
+            return self._writer.tip
+        stored = self._archive.tip()
+        if self._read is None or self._read[0] != stored:
+            self._read = (stored, _load_tip(self._archive, self._registry))
+        return self._read[1]
+
+    @property
+    def head(self) -> Head:
+        """Size and root of the log."""
+        return self._archive.tip().log.head if self._writer is None else self._tip.head
+
+    @property
+    def height(self) -> int:
+        """Height of the last block."""
+        return self.header().height
+
+    def header(self, height: int | None = None) -> Header:
+        """The header at `height`, the last one by default; IndexError if there is none yet."""
+        index = self._archive.tip().header if height is None else self._archive.header_index(height)
+        header = self._archive.parsed(index)
+        if not isinstance(header, Header):
+            raise InvalidBlock("the store has no header where one should be", height=height, index=index)
+        return header
+
+    def entry(self, index: int) -> Entry | Header:
+        """The entry, or header, at a log index; IndexError if the log is shorter."""
+        return self._archive.parsed(index)
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Entry]]:
+        """Entries with their log index, from `start` on; headers are passed over."""
+        for index in range(start, self.head.size if stop is None else min(stop, self.head.size)):
+            found_here = self._archive.parsed(index)
+            if isinstance(found_here, Entry):
+                yield index, found_here
+
+    def table(self, table: Table[V]) -> TableView[V]:
+        """The rows of a contract's table, to read."""
+        return table.view(self._archive)
+
+    def party(self, id: bytes) -> Party | None:
+        """A registered party with its current keys; None if unknown or revoked."""
+        return current_party(self._archive, id)
+
+    # Writing.
+
+    def prepare(
+        self,
+        contract: type[Contract],
+        message: Any,
+        signers: Sequence[Party],
+        *,
+        not_after: int | None = None,
+    ) -> Body:
+        """A body to be signed by `signers`, in that order; it reserves a sequence number of the first one's key.
+
+        Args:
+            contract: whose message it is.
+            message: an instance of one of its message classes.
+            signers: who has to sign.
+            not_after: last block time (ms) at which it may be logged.
+        """
+        writer = self._require_writer()
+        name = wire_name(type(message))
+        if contract.handlers.get(name, (None,))[0] is not type(message):
+            raise TypeError(f"contract {contract.name} handles no {type(message).__name__}")
+        return Body(
+            self.id,
+            tuple(signer_ref(party) for party in signers),
+            writer.reserve(signers[0]),
+            not_after,
+            contract.name,
+            contract.version,
+            [name, to_value(message)],
+        )
+
+    def submit(self, transaction: Transaction | Signed | bytes) -> Submission:
+        """Hand in a signed transaction; attachments are stored in the blob stores first.
+
+        Raises:
+            InvalidTransaction: it is malformed, or somebody has not signed yet.
+            ConsensusError: the chain is open for reading only, or its engine has stopped.
+        """
+        writer = self._require_writer()
+        if isinstance(transaction, Signed):
+            complete = transaction.transaction
+            for attachment in transaction.attachments:
+                self.blobs.put(attachment.object, attachment.data)
+            return writer.submit(complete)
+        if isinstance(transaction, bytes):
+            transaction = Transaction.from_bytes(transaction)
+        return writer.submit(transaction)
+
+    def send(
+        self, contract: type[Contract], message: Any, *, by: Sequence[Signer], timeout: float | None = None
+    ) -> Receipt:
+        """Prepare, sign with the wallets `by`, submit, and wait for the receipt.
+
+        Raises:
+            Refused: the contract refused; the refusal is logged.
+            InvalidTransaction, ConsensusError, TimeoutError: as `Submission.result`.
+        """
+        body = self.prepare(contract, message, [wallet.party for wallet in by])
+        return self.submit(Signed.start(body).sign(*by)).result(timeout)
+
+    def _require_writer(self) -> Writer:
+        if self._closed:
+            raise ValueError("the chain is closed")
+        if self._writer is None:
+            raise ConsensusError(
+                "the chain is open for reading only; open it with its authority's wallet to write"
+            )
+        return self._writer
+
+    # Proving.
+
+    def checkpoint(self, *, fresh: bool = False) -> Checkpoint:
+        """The log's signed statement of its size and root.
+
+        A chain open for reading gives the last one that the writer signed.
+
+        Args:
+            fresh: if the last block is older than 60 s, log an empty one first, so that the state is proved as of now.
+
+        Raises:
+            StorageError: nothing was signed yet, or another copy of this chain has signed.
+        """
+        if self._writer is not None:
+            if fresh:
+                self._require_writer().refresh()
+            return self._writer.checkpoint()
+        note = self._archive.checkpoint()
+        if note is None:
+            raise StorageError("the writer has not signed a checkpoint yet")
+        return Checkpoint.parse(note)
+
+    def prove(self, what: Any, *, checkpoint: Checkpoint | None = None) -> bytes:
+        """A tlog-proof that an entry is in the log: bytes for a file that other tools read, too.
+
+        Args:
+            what: a log index, a `Receipt`, or what an entry gave, like a decision (its ``entry``).
+            checkpoint: the checkpoint to prove it under; the current one by default.
+
+        Raises:
+            IndexError: the checkpoint does not cover it.
+        """
+        index = what if isinstance(what, int) else getattr(what, "entry", None)
+        if index is None:
+            index = getattr(what, "index", None)
+        if type(index) is not int:
+            raise TypeError(f"{what!r} names no entry of the log")
+        checkpoint = checkpoint or self.checkpoint()
+        if not 0 <= index < checkpoint.size:
+            raise IndexError(f"entry {index} is not in the log of size {checkpoint.size}")
+        extra = extra_bytes(EntryExtra(self._archive.leaf(index), None))
+        return bytes(LogProof(self._archive.prove_inclusion(index, checkpoint.size), checkpoint, extra))
+
+    def prove_state(self, table: Table[V], key: Any, *, fresh: bool = False) -> bytes:
+        """A tlog-proof of the row under `key` of a table, or of its absence, as of the last block.
+
+        Args:
+            table: declared by a contract class, like ``Keys.parties``.
+            key: of the row.
+            fresh: see `checkpoint`.
+        """
+        for _ in range(1_000):
+            checkpoint = self.checkpoint(fresh=fresh)
+            tip = self._tip
+            row = self._archive.get(table.view(self._archive).order_key(key))
+            map_key = table.map_key(key)
+            expected = None if row is None else hashlib.sha256(row).digest()
+            if checkpoint.head == tip.head and tip.map.get_hashed(map_key) == expected:
+                break
+        else:
+            raise StorageError(
+                "the state changes faster than it can be proved, or no current checkpoint is signed"
+            )
+        extra = StateExtra(
+            tip.header.leaf,
+            table.contract,
+            table.name,
+            plain_key(key),
+            row,
+            bytes(tip.map.prove_hashed(map_key)),
+        )
+        inclusion = self._archive.prove_inclusion(checkpoint.size - 1, checkpoint.size)
+        return bytes(LogProof(inclusion, checkpoint, extra_bytes(extra)))
+
+    def prove_consistency(self, old: int, new: int) -> ConsistencyProof:
+        """That the log of `new` leaves begins with the log of `old` leaves (RFC 9162 section 2.1.4)."""
+        return self._archive.prove_consistency(old, new)
+
+    def audit(self, progress: Progress | None = None) -> AuditReport:
+        """Read the whole chain again from its genesis: every hash, signature, outcome and row.
+
+        Args:
+            progress: called as ``progress(leaves done, leaves in all)``.
+
+        Raises:
+            InvalidBlock: the first contradiction, with its place.
+        """
+        return audit(self._archive, self._registry, progress)
+
+    # The end.
+
+    def close(self) -> None:
+        """Finish what was submitted, sign a last checkpoint, release the store. May be called twice."""
+        if self._closed:
+            return
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            self._closed = True
+            self._archive.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _registry(contracts: Iterable[type[Contract]] | None) -> Registry:
+    chosen = installed_contracts() if contracts is None else list(contracts)
+    for contract in chosen:
+        check(contract)
+    return Registry(chosen)
+
+
+def _genesis(
+    origin: str,
+    authority: Wallet,
+    gate: Party | GateSet | None,
+    registry: Registry,
+    predecessor: Predecessor | None,
+    now: int,
+) -> Genesis:
+    nonce = secrets.token_bytes(32)
+    gates = GateSet(1, (gate,)) if isinstance(gate, Party) else gate
+    return Genesis(
+        origin=origin,
+        nonce=nonce,
+        time=now,
+        log_key=authority.log_key(chain_tag(origin, nonce)).public,
+        authorities=(authority.party,),
+        threshold=1,
+        gate=() if gates is None else gates.parties,
+        gate_threshold=0 if gates is None else gates.threshold,
+        parameters={},
+        contracts={
+            f"{name}/{each.version}": registry.digests[name, each.version]
+            for name, each in registry.newest().items()
+        },
+        predecessor=predecessor,
+    )
+
+
+def _open_store(path: Path, *, create: bool, read_only: bool = False) -> Store:
+    from medchain.storage.lmdb_store import LmdbStore
+
+    place = path / "store"
+    if create:
+        if path.exists() and not path.is_dir():
+            raise StorageError(f"{path} is a file, not a folder for a chain")
+        path.mkdir(parents=True, exist_ok=True)
+    elif not place.is_dir():
+        raise NotAChain(f"{path} holds no medchain chain; Chain.create founds one")
+    return LmdbStore(place, read_only=read_only)
+
+
+def _blobs(path: Path_, blobs: BlobStore | None) -> BlobStore:
+    if blobs is not None:
+        return blobs
+    from medchain.storage.files import FileBlobs
+
+    return FileBlobs(Path(path) / "blobs")
+
+
+def _stored_genesis(archive: Archive) -> Genesis:
+    header = archive.parsed(0)
+    if not isinstance(header, Header) or header.genesis is None:
+        raise InvalidBlock("the log does not begin with a genesis document", index=0)
+    return header.genesis
+
+
+def _check_mark(archive: Archive, mark: Mark) -> None:
+    """Whether this store holds everything that was ever signed for the chain."""
+    if mark.latest is None:
+        raise StorageError(
+            f"the mark {mark.path} is missing, so nobody can tell whether this is an old copy of the chain. Name it by"
+            " mark=, or found a new chain that names this one as its predecessor"
+        )
+    size = archive.tip().size
+    if size < mark.latest.size:
+        raise StorageError(
+            f"this is an old copy of the chain: it has {size} leaves, {mark.latest.size} have been signed. Open the"
+            " newer copy, or found a new chain that names this one as its predecessor"
+        )
+    if archive.head(mark.latest.size).root != mark.latest.root:
+        raise InvalidBlock(f"the stored log is not the one that was signed at size {mark.latest.size}")
+
+
+def _load_tip(archive: Archive, registry: Registry) -> Tip:
+    """Where a stored chain stands, its rows checked against its last header."""
+    with archive.store.snapshot() as moment:
+        stored = archive.tip(moment)
+        header = archive.parsed(stored.header)
+        if not isinstance(header, Header) or stored.header != stored.size - 1:
+            raise InvalidBlock("the stored log does not end with a header", index=stored.header)
+        if archive.head(stored.size).root != stored.log.root:
+            raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
+        state_map = load_map(archive, header, moment)
+        return Tip(header, stored.log, state_map, registry.active(archive))

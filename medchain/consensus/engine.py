@@ -1,0 +1,122 @@
+"""What an engine is: it takes transactions and makes them final, block by block."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+from medchain.errors import Refused
+from medchain.ledger.transaction import Transaction
+from medchain.ledger.transition import Block, BlockBuilder, Receipt
+
+__all__ = ["Application", "Engine", "Submission"]
+
+
+class Application(Protocol):
+    """What an engine drives: the chain's state transition over its store."""
+
+    def begin(self) -> BlockBuilder:
+        """A builder for the next block, at the time that it is now."""
+        ...
+
+    def commit(self, block: Block) -> None:
+        """Make a block durable; when this returns it is final."""
+        ...
+
+    def lookup(self, transaction: bytes) -> Receipt | None:
+        """The receipt of a transaction that is committed already."""
+        ...
+
+    def wait_for_timer(self) -> float | None:
+        """Seconds until the next scheduled message is due; None if there is none."""
+        ...
+
+
+class Submission:
+    """A transaction on its way. Wait with `result`, or ``await`` it; giving up waiting does not take it back."""
+
+    def __init__(self, id: bytes) -> None:
+        self.id = id
+        self._future: concurrent.futures.Future[Receipt] = concurrent.futures.Future()
+
+    def __repr__(self) -> str:
+        state = (
+            "pending" if not self._future.done() else "failed" if self._future.exception() else "committed"
+        )
+        return f"<Submission {self.id.hex()[:12]}… {state}>"
+
+    def resolve(self, outcome: Receipt | BaseException) -> None:
+        """Say what came of it; called once by the engine."""
+        if isinstance(outcome, BaseException):
+            self._future.set_exception(outcome)
+        else:
+            self._future.set_result(outcome)
+
+    @property
+    def done(self) -> bool:
+        """Whether it is known what came of it."""
+        return self._future.done()
+
+    def receipt(self, timeout: float | None = None) -> Receipt:
+        """The receipt, also if the contract refused.
+
+        Raises:
+            InvalidTransaction: it may not enter a block, and nothing is logged.
+            ConsensusError: the engine stopped before it was final.
+            TimeoutError: not yet known after `timeout` seconds; it may still be committed.
+        """
+        return self._future.result(timeout)
+
+    def result(self, timeout: float | None = None) -> Receipt:
+        """The receipt of an accepted transaction.
+
+        Raises:
+            Refused: the contract refused it; ``reason`` is its code, ``receipt`` where that is logged.
+            InvalidTransaction, ConsensusError, TimeoutError: as for `receipt`.
+        """
+        return accepted(self.receipt(timeout))
+
+    def __await__(self) -> Generator[Any, None, Receipt]:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+
+        def finish() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        def wake(_: object) -> None:
+            loop.call_soon_threadsafe(finish)
+
+        self._future.add_done_callback(wake)
+        yield from waiter.__await__()
+        return self.result(0)
+
+
+def accepted(receipt: Receipt) -> Receipt:
+    """The receipt, if the contract accepted; Refused if not."""
+    if not receipt.ok:
+        raise Refused("the contract refused the transaction", reason=receipt.code, receipt=receipt)
+    return receipt
+
+
+class Engine(ABC):
+    """Takes transactions, gives final blocks to its application."""
+
+    @abstractmethod
+    def submit(self, transaction: Transaction) -> Submission:
+        """Take a transaction. Waits while the intake is full.
+
+        Raises:
+            ConsensusError: the engine has stopped; its cause is chained.
+        """
+
+    @abstractmethod
+    def run(self, action: Callable[[], None]) -> None:
+        """Run `action` between two blocks and wait for it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish what was taken, then stop. May be called twice."""

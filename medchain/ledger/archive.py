@@ -1,0 +1,235 @@
+"""How a chain lies in a store: leaves, hash tiles, rows, and what finds them (docs/spec/store.md).
+
+=============================  ====================================================================
+key                            value
+=============================  ====================================================================
+``m`` name                     ``format``: version of this layout; ``tip``: size, nodes and last header;
+                               ``checkpoint``: the last signed note
+``e`` index                    leaf data
+``h`` height                   index of that header's leaf
+``i`` transaction id           index of its entry
+``r`` contract 0 table 0 key   a row: enc[key, record]
+``t`` level index              a tile: up to 256 hashes of level 8 x `level`
+=============================  ====================================================================
+
+Numbers are 8 bytes, big-endian; a tile's level is one byte. One block is one atomic batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from medchain.encoding import decode, encode
+from medchain.errors import EncodingError, InvalidBlock, NewerFormat, NotAChain
+from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
+from medchain.ledger.tables import ROW_LIMIT, map_key, read_key
+from medchain.ledger.transition import Block
+from medchain.merkle import CompactRange, Head, node_hash, prove_inclusion, root_of
+from medchain.merkle.proofs import ConsistencyProof, InclusionProof, prove_consistency
+from medchain.records import decode_record, encode_record
+from medchain.storage.api import Batch, Reader, Store
+
+__all__ = ["FORMAT", "Archive", "StoredTip"]
+
+FORMAT = 1
+TILE_HEIGHT = 8
+TILE_WIDTH = 1 << TILE_HEIGHT
+
+
+@frozen
+class StoredTip:
+    """Size and nodes of the log, and where its last header is."""
+
+    size: int
+    nodes: tuple[bytes, ...]
+    header: int
+
+    @property
+    def log(self) -> CompactRange:
+        """The log's compact range."""
+        return CompactRange(self.size, self.nodes)
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+class Archive:
+    """The chain in `store`; reads by leaf, height, transaction and node, and the batch that adds a block."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def check_format(self) -> None:
+        """Refuse a store that holds no chain or one of a newer format: NotAChain, NewerFormat."""
+        data = self.store.get(b"mformat")
+        if data is None:
+            raise NotAChain("the store holds no medchain chain; Chain.create makes one")
+        version = _read_int(data)
+        if version > FORMAT:
+            raise NewerFormat(
+                f"the chain has format {version}, this version of medchain reads up to {FORMAT}: update it"
+            )
+
+    @property
+    def empty(self) -> bool:
+        """Whether the store holds nothing at all."""
+        return next(iter(self.store.scan(limit=1)), None) is None
+
+    def tip(self, reader: Reader | None = None) -> StoredTip:
+        """Where the stored chain ends."""
+        data = (reader or self.store).get(b"mtip")
+        if data is None:
+            raise NotAChain("the store has no last block")
+        return decode_record(StoredTip, data)
+
+    def leaf(self, index: int) -> bytes:
+        """Leaf data at a log index; IndexError if the log is shorter."""
+        data = self.store.get(b"e" + _number(index)) if index >= 0 else None
+        if data is None:
+            raise IndexError(f"the log has no leaf {index}")
+        return data
+
+    def leaves(self, start: int, stop: int) -> Iterator[bytes]:
+        """Leaf data from `start` on and before `stop`.
+
+        Raises:
+            InvalidBlock: one is missing.
+        """
+        wanted = start
+        for key, data in self.store.scan(b"e" + _number(start), b"e" + _number(stop)):
+            if key != b"e" + _number(wanted):
+                break
+            wanted += 1
+            yield data
+        if wanted < stop:
+            raise InvalidBlock("a leaf is missing from the store", index=wanted)
+
+    def parsed(self, index: int) -> Entry | Header:
+        """The entry or header at a log index."""
+        try:
+            return parse_leaf(self.leaf(index))
+        except EncodingError as error:
+            raise InvalidBlock(f"a stored leaf is damaged: {error}", index=index) from error
+
+    def header_index(self, height: int) -> int:
+        """The log index of the header at `height`; IndexError if there is none yet."""
+        data = self.store.get(b"h" + _number(height)) if height >= 0 else None
+        if data is None:
+            raise IndexError(f"the chain has no block {height}")
+        return int.from_bytes(data, "big")
+
+    def find(self, transaction: bytes) -> int | None:
+        """The log index of a transaction by its id."""
+        data = self.store.get(b"i" + transaction)
+        return None if data is None else int.from_bytes(data, "big")
+
+    def get(self, key: bytes) -> bytes | None:
+        """A row by its order key."""
+        return self.store.get(key)
+
+    def scan(
+        self, start: bytes, end: bytes | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows in the order of their keys."""
+        return self.store.scan(start, end, reverse=reverse)
+
+    def rows(self, reader: Reader | None = None) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """Every row as (order key, key in the state map, stored bytes)."""
+        for key, data in (reader or self.store).scan(b"r", b"s"):
+            contract, _, rest = key[1:].partition(b"\0")
+            table = rest.partition(b"\0")[0]
+            try:
+                pair = decode(data, limit=ROW_LIMIT)
+                assert isinstance(pair, list)
+                yield key, map_key(contract.decode(), table.decode(), read_key(pair[0])), data
+            except (EncodingError, IndexError, TypeError, AssertionError, UnicodeDecodeError) as error:
+                raise InvalidBlock(f"a stored row of {contract!r} {table!r} is damaged: {error}") from error
+
+    def node(self, level: int, index: int) -> bytes:
+        """The hash of a complete node of the log."""
+        tile_level, below = divmod(level, TILE_HEIGHT)
+        first = index << below
+        tile = self._tile(tile_level, first // TILE_WIDTH)
+        start = first % TILE_WIDTH
+        hashes = [tile[at : at + 32] for at in range(32 * start, 32 * (start + (1 << below)), 32)]
+        if len(hashes[-1]) != 32:
+            raise InvalidBlock(f"the store lacks the log's node {level}/{index}")
+        while len(hashes) > 1:
+            hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
+        return hashes[0]
+
+    def prove_inclusion(self, index: int, size: int) -> InclusionProof:
+        """That leaf `index` is in the log of `size` leaves."""
+        return prove_inclusion(index, size, self.node)
+
+    def prove_consistency(self, old: int, new: int) -> ConsistencyProof:
+        """That the log of `new` leaves begins with that of `old`."""
+        return prove_consistency(old, new, self.node)
+
+    def head(self, size: int) -> Head:
+        """The head that the log had at `size`."""
+        return Head(size, root_of(size, self.node))
+
+    def _tile(self, level: int, index: int) -> bytes:
+        return self.store.get(_tile_key(level, index)) or b""
+
+    def checkpoint(self) -> bytes | None:
+        """The last note that was signed over this store, if one was."""
+        return self.store.get(b"mcheckpoint")
+
+    def keep_checkpoint(self, note: bytes) -> None:
+        """Remember a signed note, for readers that have no key."""
+        batch = Batch()
+        batch.put(b"mcheckpoint", note)
+        self.store.commit(batch)
+
+    def commit(self, block: Block) -> None:
+        """Store a block: all of it, durably, or nothing."""
+        batch = Batch()
+        if block.first == 0:
+            batch.put(b"mformat", encode(FORMAT))
+        for offset, leaf in enumerate(block.leaves):
+            batch.put(b"e" + _number(block.first + offset), leaf)
+        last = block.first + len(block.leaves) - 1
+        batch.put(b"h" + _number(block.tip.header.height), _number(last))
+        for receipt in block.receipts:
+            if block.leaves[receipt.index - block.first][0] == Kind.TRANSACTION:
+                batch.put(b"i" + receipt.id, _number(receipt.index))
+        for key, value in block.rows.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        self._put_tiles(batch, block)
+        log = block.tip.log
+        batch.put(b"mtip", encode_record(StoredTip(log.size, log.nodes, last)))
+        self.store.commit(batch)
+
+    def _put_tiles(self, batch: Batch, block: Block) -> None:
+        """Append the new hashes of every eighth level to their tiles, of which only the last are partial."""
+        changed: dict[tuple[int, int], bytearray] = {}
+        for level, index, hashed in block.nodes:
+            if level % TILE_HEIGHT:
+                continue
+            place = (level // TILE_HEIGHT, index // TILE_WIDTH)
+            tile = changed.get(place)
+            if tile is None:
+                # Only what the log had before counts: a longer stored tile would be of a commit that never happened.
+                tile = changed[place] = bytearray(self._tile(*place)[: 32 * (index % TILE_WIDTH)])
+            tile += hashed
+        for (level, index), tile in changed.items():
+            batch.put(_tile_key(level, index), bytes(tile))
+
+
+def _tile_key(level: int, index: int) -> bytes:
+    return b"t" + bytes([level]) + _number(index)
+
+
+def _read_int(data: bytes) -> int:
+    value = decode(data, limit=16)
+    if type(value) is not int:
+        raise NotAChain("the store's format is not a number")
+    return value

@@ -1,0 +1,162 @@
+"""Signed notes and verifier keys as C2SP signed-note specifies them; Ed25519 signatures (type 0x01).
+
+A note is text, an empty line, and signature lines ``— <name> base64(key id ‖ signature)``. Signatures of unknown keys
+are ignored, one of a known key that does not verify refuses the note.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+
+from attrs import field, frozen
+
+from medchain.errors import InvalidSignature, MalformedProof, UntrustedSigner
+from medchain.keys.signing import verify
+from medchain.ledger.entry import check_origin
+from medchain.records import short
+
+__all__ = ["NOTE_LIMIT", "Note", "NoteSignature", "VerifierKey", "decode_base64"]
+
+NOTE_LIMIT = 128 * 1024
+"""Most bytes of a note; room for more than 16 post-quantum signatures."""
+
+SIGNATURES_LIMIT = 64
+ED25519 = 0x01
+
+
+@frozen
+class VerifierKey:
+    """A public key with the name under which it signs: a vkey, ``<name>+<key id>+<base64 of type and key>``."""
+
+    name: str
+    key: bytes = field(repr=short)
+    type: int = ED25519
+
+    @property
+    def id(self) -> bytes:
+        """SHA-256(name ‖ 0x0A ‖ type ‖ key)[:4]."""
+        return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.type]) + self.key).digest()[:4]
+
+    @classmethod
+    def parse(cls, text: str) -> VerifierKey:
+        """Read a vkey.
+
+        Raises:
+            MalformedProof: it is none, its key id is not that of its key, or it is of a type other than Ed25519.
+        """
+        name, _, rest = text.partition("+")
+        hexed, _, encoded = rest.partition("+")
+        try:
+            check_origin(name)
+        except ValueError as error:
+            raise MalformedProof(f"verifier key: {error}") from error
+        material = decode_base64(encoded, "verifier key")
+        if len(material) != 33 or material[0] != ED25519:
+            raise MalformedProof("verifier key: not an Ed25519 key (type 0x01, 32 bytes)")
+        found = cls(name, material[1:], material[0])
+        if hexed != found.id.hex():
+            raise MalformedProof(f"verifier key: its id is {found.id.hex()}, not {hexed[:16]!r}")
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{base64.b64encode(bytes([self.type]) + self.key).decode()}"
+
+
+@frozen
+class NoteSignature:
+    """One signature line of a note."""
+
+    name: str
+    key_id: bytes = field(repr=short)
+    signature: bytes = field(repr=short)
+
+    def __str__(self) -> str:
+        return f"— {self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
+
+
+@frozen
+class Note:
+    """Text with signatures. The text means nothing until `verified_by` has named somebody who is trusted."""
+
+    text: str
+    signatures: tuple[NoteSignature, ...]
+
+    @classmethod
+    def parse(cls, data: str | bytes) -> Note:
+        """Read a note strictly; MalformedProof if it breaks the specification in any way."""
+        if len(data) > NOTE_LIMIT:
+            raise MalformedProof(f"a note has at most {NOTE_LIMIT} bytes")
+        try:
+            content = data.decode() if isinstance(data, bytes) else data
+        except UnicodeDecodeError as error:
+            raise MalformedProof("a note is UTF-8") from error
+        if any(ord(letter) < 0x20 and letter != "\n" for letter in content):
+            raise MalformedProof("a note has no control characters other than newline")
+        body, blank, tail = content.rpartition("\n\n")
+        if not blank or not tail.endswith("\n"):
+            raise MalformedProof("a note is text, an empty line and signature lines that end in newline")
+        lines = tail[:-1].split("\n")
+        if len(lines) > SIGNATURES_LIMIT:
+            raise MalformedProof(f"a note has at most {SIGNATURES_LIMIT} signatures here")
+        return cls(body + "\n", tuple(_signature(line) for line in lines))
+
+    def __str__(self) -> str:
+        return self.text + "\n" + "".join(map(str, self.signatures))
+
+    def __bytes__(self) -> bytes:
+        return str(self).encode()
+
+    def signed_with(self, name: str, public_key: bytes, signature: bytes) -> Note:
+        """The note with one more Ed25519 signature of its text."""
+        line = NoteSignature(name, VerifierKey(name, public_key).id, signature)
+        return Note(self.text, (*self.signatures, line))
+
+    def verified_by(self, keys: Iterable[VerifierKey]) -> tuple[VerifierKey, ...]:
+        """Which of `keys` signed it; never empty.
+
+        Raises:
+            InvalidSignature: a signature of one of `keys` does not verify.
+            UntrustedSigner: none of `keys` has signed.
+        """
+        known = {(key.name, key.id): key for key in keys}
+        found: dict[VerifierKey, None] = {}
+        for line in self.signatures:
+            key = known.get((line.name, line.key_id))
+            if key is None:
+                continue
+            if len(line.signature) != 64:
+                raise InvalidSignature(f"signature of {line.name}: {len(line.signature)} bytes, not 64")
+            verify(key.key, self.text.encode(), line.signature)
+            found[key] = None
+        if not found:
+            signers = ", ".join(sorted({line.name for line in self.signatures}))[:200]
+            raise UntrustedSigner(f"signed by {signers}, and none of these keys is trusted here")
+        return tuple(found)
+
+
+def _signature(line: str) -> NoteSignature:
+    name, _, encoded = line.removeprefix("— ").partition(" ")
+    if not line.startswith("— ") or not encoded:
+        raise MalformedProof("a signature line is an em dash, a space, a name, a space and base64")
+    try:
+        check_origin(name)
+    except ValueError as error:
+        raise MalformedProof(f"signature line: {error}") from error
+    raw = decode_base64(encoded, "signature line")
+    if len(raw) < 5:
+        raise MalformedProof("signature line: shorter than a key id and a signature")
+    return NoteSignature(name, raw[:4], raw[4:])
+
+
+def decode_base64(text: str, what: str) -> bytes:
+    """Standard base64 (RFC 4648 section 4), padded and canonical; MalformedProof otherwise."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedProof(f"{what}: not base64") from error
+    if base64.b64encode(data).decode() != text:
+        raise MalformedProof(f"{what}: not canonical base64")
+    return data

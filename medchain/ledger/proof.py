@@ -1,0 +1,137 @@
+"""Proofs as files that other tools read: C2SP tlog-proof, and what medchain puts into its ``extra`` line.
+
+``extra`` is not authenticated by the format: it holds the very bytes that are proved, and the verifier hashes them.
+For an entry it is enc{kind: "entry", leaf, event}; for the state enc{kind: "state", header, contract, table, key, row,
+proof}, where ``index`` is the header's (docs/spec/proof.md).
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from attrs import field, frozen
+
+from medchain.errors import EncodingError, MalformedProof
+from medchain.ledger.checkpoint import Checkpoint, parse_number
+from medchain.ledger.note import NOTE_LIMIT, decode_base64
+from medchain.ledger.trust import Trust
+from medchain.merkle import InclusionProof
+from medchain.records import decode_record, encode_record, short
+
+__all__ = ["PROOF_LIMIT", "EntryExtra", "LogProof", "StateExtra", "read_extra"]
+
+FIRST_LINE = "c2sp.org/tlog-proof@v1"
+PROOF_LIMIT = 4 << 20
+EXTRA_LIMIT = 2 << 20
+
+
+@frozen
+class EntryExtra:
+    """The leaf that an entry proof is about, and which of its events was asked for."""
+
+    leaf: bytes = field(repr=short)
+    event: int | None
+    kind: str = "entry"
+
+
+@frozen
+class StateExtra:
+    """The header that a state proof is about, and the row, or None, under a key of a table."""
+
+    header: bytes = field(repr=short)
+    contract: str
+    table: str
+    key: Any
+    row: bytes | None = field(repr=short)
+    proof: bytes = field(repr=short)
+    kind: str = "state"
+
+
+@frozen
+class LogProof:
+    """A tlog-proof: that the leaf at `index` is in the log of `checkpoint`.
+
+    Attributes:
+        inclusion: index, size and path.
+        checkpoint: the checkpoint, with its signatures.
+        extra: bytes beside the proof; nobody has signed them.
+    """
+
+    inclusion: InclusionProof
+    checkpoint: Checkpoint
+    extra: bytes = field(repr=short)
+
+    def verify(self, leaf: bytes, trust: Trust) -> tuple[str, ...]:
+        """Check that `leaf` is in the log that `trust` believes; the vkeys that vouch for it.
+
+        Raises:
+            VerificationError: untrusted, wrong signature, or the path does not lead to the root.
+        """
+        signers = trust.verify(self.checkpoint)
+        self.inclusion.verify(leaf, index=self.inclusion.index, head=self.checkpoint.head)
+        return tuple(map(str, signers))
+
+    @classmethod
+    def parse(cls, data: str | bytes) -> LogProof:
+        """Read a tlog-proof; MalformedProof if it breaks the specification in any way."""
+        if len(data) > PROOF_LIMIT:
+            raise MalformedProof(f"a proof has at most {PROOF_LIMIT} bytes")
+        try:
+            text = data.decode() if isinstance(data, bytes) else data
+        except UnicodeDecodeError as error:
+            raise MalformedProof("a tlog-proof is UTF-8 text") from error
+        top, blank, note = text.partition("\n\n")
+        lines = top.split("\n")
+        if not blank or lines.pop(0) != FIRST_LINE:
+            raise MalformedProof(f"not a tlog-proof: the first line is {FIRST_LINE}")
+        extra = b""
+        if lines and lines[0].startswith("extra "):
+            extra = decode_base64(lines.pop(0)[6:], "extra line")
+            if not extra:
+                raise MalformedProof("an extra line without extra data is omitted")
+        if not lines or not lines[0].startswith("index "):
+            raise MalformedProof("a tlog-proof has an index line")
+        index = parse_number(lines.pop(0)[6:], "index")
+        path = tuple(decode_base64(line, "inclusion proof") for line in lines)
+        if any(len(each) != 32 for each in path) or len(path) > 63:
+            raise MalformedProof("an inclusion proof is at most 63 hashes of 32 bytes")
+        if len(note) > NOTE_LIMIT:
+            raise MalformedProof("the checkpoint is too long")
+        checkpoint = Checkpoint.parse(note)
+        if index >= checkpoint.size:
+            raise MalformedProof(f"entry {index} is outside a log of size {checkpoint.size}")
+        return cls(InclusionProof(index, checkpoint.size, path), checkpoint, extra)
+
+    from_bytes = parse
+
+    def __str__(self) -> str:
+        lines = [FIRST_LINE]
+        lines += [f"extra {_base64(self.extra)}"] if self.extra else []
+        lines += [f"index {self.inclusion.index}", *map(_base64, self.inclusion.path)]
+        return "\n".join(lines) + "\n\n" + str(self.checkpoint)
+
+    def __bytes__(self) -> bytes:
+        return str(self).encode()
+
+
+def read_extra(data: bytes) -> EntryExtra | StateExtra:
+    """What medchain has put into the extra line; MalformedProof if it is something else."""
+    kind: type[EntryExtra] | type[StateExtra]
+    for kind in (EntryExtra, StateExtra):
+        try:
+            found = decode_record(kind, data, limit=EXTRA_LIMIT)
+        except EncodingError:
+            continue
+        if found.kind == ("entry" if kind is EntryExtra else "state"):
+            return found
+    raise MalformedProof("the extra line holds neither an entry nor a row of the state")
+
+
+def extra_bytes(extra: EntryExtra | StateExtra) -> bytes:
+    """The bytes of an extra line."""
+    return encode_record(extra)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

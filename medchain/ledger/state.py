@@ -1,0 +1,75 @@
+"""Views of the rows: overlays that collect what a transaction or a block changes before anything is stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from medchain.ledger.tables import Rows
+
+__all__ = ["Overlay"]
+
+
+class Overlay:
+    """Rows as they would be with some changes over `base`, which is left alone.
+
+    A transaction runs on an overlay over its block's, which lies over the store: what is refused is dropped with its
+    overlay, what is accepted is merged down.
+    """
+
+    __slots__ = ("_base", "changes", "map_changes")
+
+    def __init__(self, base: Rows) -> None:
+        self._base = base
+        self.changes: dict[bytes, bytes | None] = {}
+        self.map_changes: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """The row under an order key, or None."""
+        if key in self.changes:
+            return self.changes[key]
+        return self._base.get(key)
+
+    def set(self, key: bytes, value: bytes | None, map_key: bytes) -> None:
+        """Change a row (None deletes it); `map_key` is its key in the state map."""
+        self.changes[key] = value
+        self.map_changes[map_key] = None if value is None else hashlib.sha256(value).digest()
+
+    def scan(
+        self, start: bytes, end: bytes | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start <= key < end in order, as of now: later changes do not show in a running scan."""
+        own = sorted(
+            (item for item in self.changes.items() if start <= item[0] and (end is None or item[0] < end)),
+            reverse=reverse,
+        )
+        base = self._base.scan(start, end, reverse=reverse)
+        return _merged(own, base, reverse) if own else base
+
+    def merge_down(self) -> None:
+        """Apply the changes to the overlay that this one lies on."""
+        assert isinstance(self._base, Overlay)
+        self._base.changes.update(self.changes)
+        self._base.map_changes.update(self.map_changes)
+
+
+def _merged(
+    own: list[tuple[bytes, bytes | None]], base: Iterator[tuple[bytes, bytes]], reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """Two ordered runs as one, `own` before `base` where both have a key."""
+    position = 0
+    for key, value in base:
+        while position < len(own) and own[position][0] != key and (own[position][0] < key) != reverse:
+            if (changed := own[position][1]) is not None:
+                yield own[position][0], changed
+            position += 1
+        if position < len(own) and own[position][0] == key:
+            changed = own[position][1]
+            position += 1
+            if changed is not None:
+                yield key, changed
+        else:
+            yield key, value
+    for key, changed in own[position:]:
+        if changed is not None:
+            yield key, changed

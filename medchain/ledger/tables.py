@@ -1,0 +1,228 @@
+"""Typed tables over ordered rows: what contracts read and write.
+
+A table maps keys (``bytes``, ``str``, ``int`` or tuples of them) to records. In a store its rows lie in the order of
+their keys, because `order_key` writes a key so that bytes compare as the keys do. In the state map a row has the key
+H(label ‖ enc[contract, table, key]) and the value hash H(enc(record)).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Generic, Protocol, TypeVar, overload
+
+from medchain.encoding import decode, encode
+from medchain.errors import EncodingError
+from medchain.records import encode_record, from_value
+
+__all__ = [
+    "ROW_LABEL",
+    "Key",
+    "Rows",
+    "Table",
+    "TableView",
+    "map_key",
+    "order_key",
+    "plain_key",
+    "read_key",
+    "row_prefix",
+]
+
+ROW_LABEL = b"medchain/row/v1"
+KEY_LIMIT = 400
+"""Most bytes of a key in order form; stores take keys of 511 bytes, table and contract names included."""
+
+ROW_LIMIT = 1 << 20
+"""Most bytes of one row."""
+
+Key = bytes | str | int | tuple[Any, ...]
+V = TypeVar("V")
+
+
+class Rows(Protocol):
+    """Rows by their order key: a block's overlay over a store, or a store alone."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def scan(
+        self, start: bytes, end: bytes | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]: ...
+
+
+class WritableRows(Rows, Protocol):
+    """Rows of which a handler may change its own."""
+
+    def set(self, key: bytes, value: bytes | None, map_key: bytes) -> None: ...
+
+
+def row_prefix(contract: str, table: str) -> bytes:
+    """The beginning of every order key of one table."""
+    return b"r" + contract.encode() + b"\0" + table.encode() + b"\0"
+
+
+def order_key(key: Key) -> bytes:
+    """Bytes that compare as keys of one type do; ints as signed 64-bit numbers, tuples by their items.
+
+    >>> order_key(-1) < order_key(0) < order_key(7)
+    True
+    >>> order_key((b"a", 2)) < order_key((b"a", 10)) < order_key((b"a\\0", 1))
+    True
+    """
+    if isinstance(key, tuple):
+        return b"".join(map(order_key, key))
+    if type(key) is int:
+        return (key + (1 << 63)).to_bytes(8, "big")
+    if isinstance(key, str):
+        key = key.encode()
+    if not isinstance(key, bytes):
+        raise TypeError(f"a table key is bytes, str, int or a tuple of them, not {type(key).__name__}")
+    return key.replace(b"\0", b"\0\xff") + b"\0\0"
+
+
+def map_key(contract: str, table: str, key: Key) -> bytes:
+    """The key of a row in the state map."""
+    return hashlib.sha256(ROW_LABEL + encode([contract, table, plain_key(key)])).digest()
+
+
+def plain_key(key: Key) -> Any:
+    """A key as a plain value: a tuple is a list."""
+    return [plain_key(part) for part in key] if isinstance(key, tuple) else key
+
+
+def read_key(value: Any) -> Any:
+    """A key from its plain value, in which a tuple is a list."""
+    return tuple(read_key(part) for part in value) if isinstance(value, list) else value
+
+
+class Table(Generic[V]):
+    """The declaration of a table in a contract class; in a running handler it is a `TableView` of its rows.
+
+    Args:
+        value: the record class of its rows.
+        public: other contracts may read it.
+    """
+
+    def __init__(self, value: type[V], *, public: bool = False) -> None:
+        self.value = value
+        self.public = public
+        self.name = ""
+        self.contract = ""
+
+    def __set_name__(self, owner: Any, name: str) -> None:
+        self.name = name
+        self.contract = owner.name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Table[V]: ...
+
+    @overload
+    def __get__(self, instance: Any, owner: type) -> TableView[V]: ...
+
+    def __get__(self, instance: Any, owner: type) -> Table[V] | TableView[V]:
+        return self if instance is None else self.view(instance.rows)
+
+    def view(self, rows: Rows) -> TableView[V]:
+        """The rows of this table in `rows`; writable only if `rows` is."""
+        return TableView(rows, self)
+
+    def map_key(self, key: Key) -> bytes:
+        """The key of one of its rows in the state map."""
+        return map_key(self.contract, self.name, key)
+
+
+class TableView(Generic[V]):
+    """A mapping over the rows of one table, in the order of its keys.
+
+    Stored rows are enc[key, record], so that iteration gives the keys back.
+    """
+
+    def __init__(self, rows: Rows, table: Table[V]) -> None:
+        self._rows = rows
+        self._table = table
+        self._prefix = row_prefix(table.contract, table.name)
+
+    def __repr__(self) -> str:
+        return f"<table {self._table.contract}.{self._table.name} of {self._table.value.__name__}>"
+
+    def order_key(self, key: Key) -> bytes:
+        """The key under which a row lies in a store; ValueError if it is too long."""
+        tail = order_key(key)
+        if len(tail) > KEY_LIMIT:
+            raise ValueError(f"a table key has at most {KEY_LIMIT} bytes, this one {len(tail)}")
+        return self._prefix + tail
+
+    def _load(self, data: bytes) -> tuple[Any, V]:
+        pair = decode(data, limit=ROW_LIMIT)
+        if type(pair) is not list or len(pair) != 2:
+            raise EncodingError("a row is [key, record]")
+        return read_key(pair[0]), from_value(self._table.value, pair[1])
+
+    def get(self, key: Key) -> V | None:
+        """The record under `key`, or None."""
+        data = self._rows.get(self.order_key(key))
+        return None if data is None else self._load(data)[1]
+
+    def __getitem__(self, key: Key) -> V:
+        found = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def __contains__(self, key: Key) -> bool:
+        return self._rows.get(self.order_key(key)) is not None
+
+    def __setitem__(self, key: Key, record: V) -> None:
+        if not isinstance(record, self._table.value):
+            raise TypeError(f"{self!r} takes {self._table.value.__name__}, not {type(record).__name__}")
+        data = b"\x82" + encode(plain_key(key)) + encode_record(record)
+        self._write(key, data)
+
+    def __delitem__(self, key: Key) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self._write(key, None)
+
+    def _write(self, key: Key, data: bytes | None) -> None:
+        rows: Any = self._rows
+        rows.set(self.order_key(key), data, self._table.map_key(key))
+
+    def items(
+        self,
+        start: Key | None = None,
+        stop: Key | None = None,
+        *,
+        under: Key | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[Any, V]]:
+        """Pairs (key, record) in the order of their keys.
+
+        Args:
+            start: first key, if given.
+            stop: the key to stop before, if given.
+            under: only tuple keys that begin with these items.
+            reverse: from the last to the first.
+        """
+        base = self._prefix if under is None else self.order_key(under)
+        low = base if start is None else self.order_key(start)
+        high = after(base) if stop is None else self.order_key(stop)
+        for _, data in self._rows.scan(low, high, reverse=reverse):
+            yield self._load(data)
+
+    def keys(self, **bounds: Any) -> Iterator[Any]:
+        """Keys in order; `bounds` as for `items`."""
+        return (key for key, _ in self.items(**bounds))
+
+    def values(self, **bounds: Any) -> Iterator[V]:
+        """Records in the order of their keys; `bounds` as for `items`."""
+        return (record for _, record in self.items(**bounds))
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.keys()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._rows.scan(self._prefix, after(self._prefix)))
+
+
+def after(prefix: bytes) -> bytes:
+    """The first bytes after everything that begins with `prefix` (which ends below 0xff)."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])

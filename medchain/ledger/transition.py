@@ -1,0 +1,386 @@
+"""The state transition: transactions in, one block out. No IO, no clock, no randomness.
+
+A `BlockBuilder` is read from top to bottom: due timers first, then transactions in the order of their coming, each on
+an overlay of its own; `close` appends the header. The same calls with the same arguments give the same bytes on every
+node, which is how the audit re-executes a chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from medchain.encoding import encode
+from medchain.errors import ContractError, EncodingError, InvalidSignature, InvalidTransaction
+from medchain.keys.signing import verify
+from medchain.ledger.contract import Context, Contract, Event
+from medchain.ledger.entry import Genesis, Header, Kind, entry_leaf
+from medchain.ledger.governance import AuthorityRow, ContractRow, Governance, ParameterRow, active_contracts
+from medchain.ledger.keys import Keys, signing_keys
+from medchain.ledger.state import Overlay
+from medchain.ledger.system import LedgerTables, TimerRow, append_to_list, concern, consume
+from medchain.ledger.tables import Rows
+from medchain.ledger.transaction import Transaction
+from medchain.merkle import CompactRange, Head, SparseMap, leaf_hash
+from medchain.records import from_value, short, to_value
+
+__all__ = ["TIMERS_LIMIT", "Block", "BlockBuilder", "Receipt", "Registry", "Tip", "found"]
+
+TIMERS_LIMIT = 1_000
+TIMER_LABEL = b"medchain/timer/v1"
+SUBJECTS_LIMIT = 64
+"""Most subjects that one entry may concern."""
+
+EVENTS_LIMIT = 7_000
+"""Most bytes of the events of one entry, so that it stays under 60,000 with the largest transaction."""
+
+RESERVED_CODES = ("too-many-subjects", "too-many-events")
+
+Contracts = Mapping[str, type[Contract]]
+
+
+@frozen
+class Tip:
+    """Where a chain stands after a block: all that the next one builds on, beside the rows.
+
+    Attributes:
+        header: of the last block; its leaf is the log's last.
+        log: compact range of the log, header included.
+        map: state map.
+        active: contract classes by name.
+    """
+
+    header: Header
+    log: CompactRange = field(repr=False)
+    map: SparseMap = field(repr=False)
+    active: Contracts = field(repr=False)
+
+    @property
+    def head(self) -> Head:
+        """Size and root of the log."""
+        return Head(self.log.size, self.log.root)
+
+
+@frozen
+class Receipt:
+    """What came of one transaction or timer: where its entry is and what it did; the receipt of its sender."""
+
+    index: int
+    height: int
+    time: int
+    id: bytes = field(repr=short)
+    code: str
+    events: tuple[Event, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the contract accepted it."""
+        return self.code == "ok"
+
+
+@frozen
+class Block:
+    """A finished block, not yet stored.
+
+    Attributes:
+        tip: where the chain stands with it.
+        first: log index of its first leaf.
+        leaves: leaf data, entries first, the header last.
+        nodes: complete log nodes that it created: (level, index, hash).
+        rows: changed rows by order key, None where deleted.
+        receipts: per entry what it did, in order.
+    """
+
+    tip: Tip
+    first: int
+    leaves: tuple[bytes, ...] = field(repr=False)
+    nodes: tuple[tuple[int, int, bytes], ...] = field(repr=False)
+    rows: Mapping[bytes, bytes | None] = field(repr=False)
+    receipts: tuple[Receipt, ...] = field(repr=False)
+
+
+class Registry:
+    """The contract classes that this node has, by name and version."""
+
+    def __init__(self, contracts: Iterable[type[Contract]]) -> None:
+        self.classes: dict[tuple[str, int], type[Contract]] = {}
+        system: tuple[type[Contract], ...] = (Keys, Governance)
+        for contract in (*system, *contracts):
+            if self.classes.setdefault((contract.name, contract.version), contract) is not contract:
+                raise ValueError(f"two contracts are called {contract.name}/{contract.version}")
+        self.digests = {key: contract.digest() for key, contract in self.classes.items()}
+
+    def newest(self) -> dict[str, type[Contract]]:
+        """The newest version of each contract."""
+        return {name: self.classes[name, version] for name, version in sorted(self.classes)}
+
+    def active(self, rows: Rows) -> dict[str, type[Contract]]:
+        """The classes that the state says are active.
+
+        Raises:
+            LookupError: one of them is not installed, or is another contract of the same name.
+        """
+        found = {}
+        for name, row in active_contracts(rows):
+            if self.digests.get((name, row.version)) != row.digest:
+                raise LookupError(
+                    f"contract {name}/{row.version} of this chain is not installed on this node"
+                )
+            found[name] = self.classes[name, row.version]
+        return found
+
+
+class BlockBuilder:
+    """Makes one block on top of `tip`, whose rows are `rows`."""
+
+    def __init__(self, registry: Registry, genesis: Genesis, tip: Tip, rows: Rows, time: int) -> None:
+        self._registry = registry
+        self._tip = tip
+        self._chain = genesis.id if tip.header.genesis is not None else tip.header.chain
+        self._state = Overlay(rows)
+        self.height = tip.header.height + 1
+        self.time = max(time, tip.header.time)
+        self.first = tip.log.size
+        self.size = 0
+        self._leaves: list[bytes] = []
+        self._hashes: list[bytes] = []
+        self._receipts: list[Receipt] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no entry yet."""
+        return not self._leaves
+
+    def run_timers(self) -> None:
+        """Run what is due, in (time, id) order, at most 1,000; each is consumed, whatever it does."""
+        table = LedgerTables.timers.view(self._state)
+        due = []
+        for key, row in table.items(stop=(self.time + 1,)):
+            due.append((key, row))
+            if len(due) == TIMERS_LIMIT:
+                break
+        for key, row in due:
+            del table[key]
+            self._run_timer(key, row)
+
+    def _run_timer(self, key: tuple[int, bytes], row: TimerRow) -> None:
+        overlay = Overlay(self._state)
+        context = self._context(overlay, (), key[1])
+        contract = self._tip.active.get(row.contract)
+        try:
+            if contract is None:
+                raise LookupError(f"{row.contract} is no longer active")
+            code = _call(contract, context, overlay, row.message[0], _message(contract, row.message))
+        except Exception:  # a crash must not stop the chain; its text is never hashed
+            code = "internal"
+        content = encode([key[0], key[1], row.contract, row.message])
+        self._log(Kind.TIMER, content, key[1], context, overlay, code)
+
+    def add(self, transaction: Transaction) -> Receipt:
+        """Execute a transaction and log it, accepted or refused by its contract.
+
+        Raises:
+            InvalidTransaction: it may not enter the block; nothing has changed. ``internal`` if its contract crashed.
+        """
+        body = transaction.body
+        contract = self._tip.active.get(body.contract)
+        if body.chain != self._chain:
+            raise InvalidTransaction("another-chain", "the transaction is signed for another chain")
+        if contract is None or contract.version != body.version or body.message_name not in contract.handlers:
+            raise InvalidTransaction(
+                "unknown-message", f"no active {body.contract}/{body.version} {body.message_name}"
+            )
+        if body.not_after is not None and self.time > body.not_after:
+            raise InvalidTransaction("expired", "block time is after its not_after")
+        seen = Overlay(self._state)
+        consume(seen, body)
+        self._verify(transaction)
+        overlay = Overlay(seen)
+        context = self._context(overlay, tuple(signer.party for signer in body.signers), transaction.id)
+        try:
+            message = _message(contract, body.message)
+        except EncodingError as error:
+            raise InvalidTransaction("malformed", str(error)) from error
+        try:
+            code = _call(contract, context, overlay, body.message_name, message)
+        except Exception as error:
+            raise InvalidTransaction(
+                "internal", f"{body.contract} failed: {type(error).__name__}: {error}"
+            ) from error
+        if code == "ok":
+            overlay.merge_down()
+        seen.merge_down()
+        return self._log(Kind.TRANSACTION, transaction.raw, transaction.id, context, None, code)
+
+    def _verify(self, transaction: Transaction) -> None:
+        message = transaction.signed_bytes
+        keys = signing_keys(self._state, transaction.body)
+        for signer, key, signature in zip(
+            transaction.body.signers, keys, transaction.signatures, strict=True
+        ):
+            if key is None:
+                raise InvalidTransaction(
+                    "unknown-signer", f"party {signer.party.hex()[:12]}… has no such live key"
+                )
+            try:
+                verify(key, message, signature)
+            except InvalidSignature as error:
+                raise InvalidTransaction(
+                    "bad-signature", f"party {signer.party.hex()[:12]}…: {error}"
+                ) from error
+
+    def _context(self, rows: Rows, signers: tuple[bytes, ...], id: bytes) -> Context:
+        return Context(
+            height=self.height,
+            time=self.time,
+            signers=signers,
+            id=id,
+            chain=self._chain,
+            rows=rows,
+            installed=self._registry.digests,
+        )
+
+    def _log(
+        self, kind: Kind, content: bytes, id: bytes, context: Context, overlay: Overlay | None, code: str
+    ) -> Receipt:
+        """Append the entry, put it on its subjects' lists and store the timers that it set."""
+        if overlay is not None and code == "ok":
+            overlay.merge_down()
+        elif code != "ok":
+            context.events.clear()
+        subjects = sorted(context.subjects)[:SUBJECTS_LIMIT]
+        outcome = {
+            "code": code,
+            "events": [to_value(event) for event in context.events],
+            "subjects": [{"subject": each, "count": concern(self._state, each) + 1} for each in subjects],
+        }
+        leaf = entry_leaf(kind, self.height, self.time, len(self._leaves), content, outcome)
+        hashed = leaf_hash(leaf)
+        for each in subjects:
+            append_to_list(self._state, each, hashed)
+        if code == "ok":
+            self._set_timers(context)
+        index = self.first + len(self._leaves)
+        self._leaves.append(leaf)
+        self._hashes.append(hashed)
+        self.size += len(leaf)
+        executed = Receipt(index, self.height, self.time, id, code, tuple(context.events))
+        self._receipts.append(executed)
+        return executed
+
+    def _set_timers(self, context: Context) -> None:
+        table = LedgerTables.timers.view(self._state)
+        for number, (at, contract, message) in enumerate(context.timers):
+            timer = hashlib.sha256(TIMER_LABEL + encode([context.id, number])).digest()
+            table[at, timer] = TimerRow(contract, message)
+
+    def close(self) -> Block:
+        """Append the header; the builder is used up.
+
+        Raises:
+            LookupError: the state asks for a contract that this node does not have.
+        """
+        active = self._registry.active(self._state)
+        state_map = self._tip.map.updated_hashed(self._state.map_changes)
+        log = self._tip.log.copy()
+        nodes = log.append_many(self._hashes)
+        header = Header(
+            origin=self._tip.header.origin,
+            chain=self._chain,
+            height=self.height,
+            time=self.time,
+            previous=self._tip.header.hash,
+            first=self.first,
+            log_root=log.root,
+            state_root=state_map.root,
+            contracts=_digests(active, self._registry),
+            genesis=None,
+        )
+        leaf = header.leaf
+        nodes = [*nodes, *log.append(leaf_hash(leaf))]
+        tip = Tip(header, log, state_map, active)
+        return Block(
+            tip, self.first, (*self._leaves, leaf), tuple(nodes), self._state.changes, tuple(self._receipts)
+        )
+
+
+def _message(contract: type[Contract], message: Any) -> Any:
+    """A [name, fields] message as the record that the contract handles."""
+    kind, _ = contract.handlers[message[0]]
+    return from_value(kind, message[1])
+
+
+def _call(contract: type[Contract], context: Context, overlay: Overlay, name: str, message: Any) -> str:
+    """Run a handler; the code of its outcome. Whatever it raises besides a declared refusal is a crash."""
+    try:
+        contract(overlay).handle(context, name, message)
+        context.require(len(context.subjects) <= SUBJECTS_LIMIT, "too-many-subjects")
+        context.require(
+            len(encode([to_value(event) for event in context.events])) <= EVENTS_LIMIT, "too-many-events"
+        )
+    except ContractError as refusal:
+        if refusal.reason not in (*contract.codes, *RESERVED_CODES):
+            raise LookupError(f"{contract.name} does not declare the code {refusal.reason!r}") from refusal
+        context.events.clear()
+        context.timers.clear()
+        return refusal.reason
+    return "ok"
+
+
+def _digests(active: Contracts, registry: Registry) -> dict[str, bytes]:
+    return {
+        f"{name}/{each.version}": registry.digests[name, each.version]
+        for name, each in sorted(active.items())
+    }
+
+
+class _Nothing:
+    """The rows before the genesis."""
+
+    def get(self, key: bytes) -> bytes | None:
+        return None
+
+    def scan(self, start: bytes, end: bytes | None, *, reverse: bool = False) -> Any:
+        return iter(())
+
+
+def found(registry: Registry, genesis: Genesis) -> Block:
+    """The genesis block: one leaf, the header with the document, over a state that holds what the document says.
+
+    Raises:
+        LookupError: the document names a contract that this node does not have.
+    """
+    state = Overlay(_Nothing())
+    keys, governance = Keys(state), Governance(state)
+    for kind, parties in (("gate", genesis.gate), ("authority", genesis.authorities)):
+        for party in parties:
+            keys.admit(party, kind, None, genesis.time)
+    for party in genesis.authorities:
+        governance.authorities[party.id] = AuthorityRow(0)
+    governance.parameters["authority_threshold"] = ParameterRow(genesis.threshold)
+    for name, value in sorted(genesis.parameters.items()):
+        governance.parameters[name] = ParameterRow(value)
+    for label, digest in sorted(genesis.contracts.items()):
+        name, _, version = label.rpartition("/")
+        governance.contracts[name] = ContractRow(int(version), digest, 0)
+    active = registry.active(state)
+    state_map = SparseMap().updated_hashed(state.map_changes)
+    log = CompactRange()
+    header = Header(
+        origin=genesis.origin,
+        chain=bytes(32),
+        height=0,
+        time=genesis.time,
+        previous=bytes(32),
+        first=0,
+        log_root=log.root,
+        state_root=state_map.root,
+        contracts=_digests(active, registry),
+        genesis=genesis,
+    )
+    leaf = header.leaf
+    nodes = log.append(leaf_hash(leaf))
+    return Block(Tip(header, log, state_map, active), 0, (leaf,), tuple(nodes), state.changes, ())

@@ -1,0 +1,172 @@
+"""What outsiders call: bytes of a proof in, what they prove out. No chain, no network, no clock."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from attrs import field, frozen
+
+from medchain.encoding import decode
+from medchain.errors import EncodingError, MalformedProof, VerificationError
+from medchain.ledger.entry import Entry, Header, parse_leaf
+from medchain.ledger.proof import EntryExtra, LogProof, StateExtra, read_extra
+from medchain.ledger.tables import ROW_LIMIT, Table, map_key, read_key
+from medchain.ledger.trust import Trust
+from medchain.merkle import Head, MapProof
+from medchain.records import from_value
+
+__all__ = ["AsOf", "Verified", "verify", "verify_state"]
+
+T = TypeVar("T")
+
+
+@frozen
+class AsOf:
+    """The moment for which something is proved.
+
+    Attributes:
+        height, time: of the block that says it; time in ms since the epoch.
+        index: log index of the entry or header.
+        head: size and root of the checkpoint under which it was proved.
+        latest: it holds as of that very checkpoint, not only as of a block before it.
+    """
+
+    height: int
+    time: int
+    index: int
+    head: Head
+    latest: bool
+
+    def __str__(self) -> str:
+        moment = datetime.datetime.fromtimestamp(self.time / 1000, datetime.UTC).strftime(
+            "%Y-%m-%d %H:%M:%S UTC"
+        )
+        place = f"this checkpoint (size {self.head.size})" if self.latest else f"height {self.height}"
+        return f"as of {place}, {moment}"
+
+
+@frozen
+class Verified(Generic[T]):
+    """What a proof proves.
+
+    Attributes:
+        value: the entry, event, header or row (None: proved to be absent).
+        origin: name of the log.
+        as_of: the moment for which it holds.
+        order_by: who vouches that the log only grows: its own key, unless witnesses cosigned.
+        state_by: who vouches that entries and state follow the contracts.
+        place: for a row: contract, table and key.
+    """
+
+    value: T
+    origin: str
+    as_of: AsOf
+    order_by: tuple[str, ...] = field(repr=False)
+    state_by: tuple[str, ...] = field(repr=False)
+    place: tuple[str, str, Any] | None = None
+
+
+def verify(data: bytes | str, kind: type[T], *, trust: Trust) -> Verified[T]:
+    """Check a proof offline and give what it proves.
+
+    Args:
+        data: a tlog-proof, as `Chain.prove` and `Chain.prove_state` make it.
+        kind: `Entry`, `Header`, an event class (for an entry that has such an event) or the record class of a table.
+        trust: whom to believe; it must not come from whoever made the proof.
+
+    Raises:
+        VerificationError: the proof is malformed, not trusted, altered, or proves something else than a `kind`.
+    """
+    proof = LogProof.parse(data)
+    extra = read_extra(proof.extra)
+    if isinstance(extra, StateExtra):
+        return _state(proof, extra, trust, lambda value: from_value(kind, value))
+    signers = proof.verify(extra.leaf, trust)
+    leaf = _leaf(extra.leaf, trust, proof)
+    value = leaf if isinstance(leaf, kind) else _event(leaf, extra, kind)
+    return Verified(value, trust.origin, _as_of(proof, leaf), signers, signers)
+
+
+def verify_state(data: bytes | str, table: Table[T], key: Any, *, trust: Trust) -> Verified[T | None]:
+    """Check a proof of one row; `value` is the record, or None if there is none under `key`.
+
+    Raises:
+        VerificationError: the proof is malformed, not trusted, altered, or about another row.
+    """
+    proof = LogProof.parse(data)
+    extra = read_extra(proof.extra)
+    if not isinstance(extra, StateExtra) or (extra.contract, extra.table) != (table.contract, table.name):
+        raise MalformedProof(f"not a proof about a row of {table.contract}.{table.name}")
+    found: Verified[T | None] = _state(
+        proof, extra, trust, lambda value: from_value(table.value, value), absent=True
+    )
+    if found.place is None or found.place[2] != key:
+        raise MalformedProof("the proof is about another row")
+    return found
+
+
+def _leaf(data: bytes, trust: Trust, proof: LogProof) -> Entry | Header:
+    """A proved leaf; it was signed, so a malformed one convicts the log."""
+    try:
+        leaf = parse_leaf(data)
+    except EncodingError as error:
+        raise MalformedProof(f"the log holds a malformed leaf at {proof.inclusion.index}: {error}") from error
+    if isinstance(leaf, Header):
+        chain = leaf.genesis.id if leaf.genesis is not None else leaf.chain
+        if leaf.origin != trust.origin or chain != trust.chain:
+            raise VerificationError("the header is of another chain than the trusted one")
+    return leaf
+
+
+def _event(leaf: Entry | Header, extra: EntryExtra, kind: type[T]) -> T:
+    if isinstance(leaf, Header):
+        raise MalformedProof(f"the proof is about a header, not a {kind.__name__}")
+    events = leaf.outcome.events
+    if extra.event is not None:
+        events = events[extra.event : extra.event + 1] if 0 <= extra.event < len(events) else ()
+    for event in events:
+        if event.is_a(kind):
+            try:
+                return event.read(kind)
+            except EncodingError as error:
+                raise MalformedProof(str(error)) from error
+    raise MalformedProof(f"the proved entry holds no {kind.__name__}")
+
+
+def _state(
+    proof: LogProof, extra: StateExtra, trust: Trust, read: Callable[[Any], Any], absent: bool = False
+) -> Verified[Any]:
+    signers = proof.verify(extra.header, trust)
+    header = _leaf(extra.header, trust, proof)
+    if not isinstance(header, Header):
+        raise MalformedProof("a state proof is about a header")
+    try:
+        key = map_key(extra.contract, extra.table, read_key(extra.key))
+        MapProof.from_bytes(extra.proof).verify_hashed(key, _row_hash(extra.row), root=header.state_root)
+        value = None if extra.row is None else _row(extra.row, extra.key, read)
+    except (EncodingError, TypeError) as error:
+        raise MalformedProof(f"state proof: {error}") from error
+    if value is None and not absent:
+        raise MalformedProof("the proof shows that there is no such row")
+    place = (extra.contract, extra.table, read_key(extra.key))
+    return Verified(value, trust.origin, _as_of(proof, header), signers, signers, place)
+
+
+def _row_hash(row: bytes | None) -> bytes | None:
+    return None if row is None else hashlib.sha256(row).digest()
+
+
+def _row(row: bytes, key: Any, read: Callable[[Any], Any]) -> Any:
+    pair = decode(row, limit=ROW_LIMIT)
+    if type(pair) is not list or len(pair) != 2 or pair[0] != key:
+        raise EncodingError("the row is another key's")
+    return read(pair[1])
+
+
+def _as_of(proof: LogProof, leaf: Entry | Header) -> AsOf:
+    head = proof.checkpoint.head
+    latest = isinstance(leaf, Header) and proof.inclusion.index == head.size - 1
+    return AsOf(leaf.height, leaf.time, proof.inclusion.index, head, latest)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from medchain.policy.lexer import Cursor, Source, Token
-from medchain.policy.model import MAX_LIST, Clause, Mark, Policy
+from medchain.policy.model import MAX_LIST, MAX_USES, Clause, Mark, Policy
 from medchain.policy.moments import MAX_DURATION, UNITS, parse_moment
 from medchain.policy.names import (
     MARKS,
@@ -335,8 +335,8 @@ class _Parser(Cursor):
         self.expect("most")
         start = self.next
         said["uses"] = self.number()
-        if said["uses"] < 1:
-            self.fail(start, "a clause that may never be used has no use: at least 1")
+        if not 1 <= said["uses"] <= MAX_USES:
+            self.fail(start, f"a number of uses lies between 1 and {MAX_USES}")
         if self.next.text not in ("use", "uses"):
             self.expected("`uses`")
         self.take()

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from medchain._opening import (
+    blobs_at,
+    check_mark,
+    installed_contracts,
+    load_tip,
+    new_genesis,
+    open_store,
+    registry_of,
+    stored_genesis,
+    system_clock,
+)
 from medchain._writer import Writer
 from medchain.consensus.engine import Submission
-from medchain.errors import ConsensusError, InvalidBlock, NotAChain, StorageError
+from medchain.errors import ConsensusError, InvalidBlock, StorageError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Signer, Wallet
 from medchain.ledger.archive import Archive, StoredTip
-from medchain.ledger.audit import AuditReport, Progress, audit, load_map
+from medchain.ledger.audit import AuditReport, Progress, audit
 from medchain.ledger.checkpoint import Checkpoint
-from medchain.ledger.contract import Contract, check, wire_name
+from medchain.ledger.contract import Contract, wire_name
 from medchain.ledger.draft import Signed, signer_ref
-from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, chain_tag, check_origin
+from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, check_origin
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.proof import EntryExtra, LogProof, StateExtra, extra_bytes
@@ -41,16 +49,6 @@ __all__ = ["Chain", "installed_contracts"]
 
 V = TypeVar("V")
 Path_ = str | PathLike[str]
-
-
-def installed_contracts() -> list[type[Contract]]:
-    """The contracts of all installed packages, by their entry points in the group ``medchain.contracts``."""
-    points = importlib.metadata.entry_points(group="medchain.contracts")
-    return [point.load() for point in sorted(points, key=lambda point: point.name)]
-
-
-def _system_clock() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Chain:
@@ -84,7 +82,7 @@ class Chain:
         store: Store | None = None,
         blobs: BlobStore | None = None,
         mark: Path_ | None = None,
-        clock: Callable[[], int] = _system_clock,
+        clock: Callable[[], int] = system_clock,
     ) -> Chain:
         """Found a chain and open it for writing.
 
@@ -106,10 +104,10 @@ class Chain:
             StorageError: the folder holds a chain or something else already.
         """
         check_origin(origin)
-        registry = _registry(contracts)
-        store = store or _open_store(Path(path), create=True)
+        registry = registry_of(contracts)
+        store = store or open_store(Path(path), create=True)
         try:
-            genesis = _genesis(origin, authority, gate, registry, predecessor, clock())
+            genesis = new_genesis(origin, authority, gate, registry, predecessor, clock())
             archive = Archive(store)
             if not archive.empty:
                 raise StorageError(f"{path} holds a chain already; Chain.open opens it")
@@ -117,7 +115,7 @@ class Chain:
             archive.commit(block)
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             return cls._writing(
-                archive, registry, genesis, block.tip, authority, _blobs(path, blobs), kept, clock
+                archive, registry, genesis, block.tip, authority, blobs_at(path, blobs), kept, clock
             )
         except BaseException:
             store.close()
@@ -133,7 +131,7 @@ class Chain:
         store: Store | None = None,
         blobs: BlobStore | None = None,
         mark: Path_ | None = None,
-        clock: Callable[[], int] = _system_clock,
+        clock: Callable[[], int] = system_clock,
     ) -> Chain:
         """Open a chain: for writing with its authority's wallet, else for reading, beside a writer if there is one.
 
@@ -145,20 +143,22 @@ class Chain:
             InvalidBlock: what is stored contradicts itself.
             StorageError: the mark is missing or shows that this is an old copy of the chain.
         """
-        store = store or _open_store(Path(path), create=False, read_only=authority is None)
+        store = store or open_store(Path(path), create=False, read_only=authority is None)
         try:
             archive = Archive(store)
             archive.check_format()
-            registry = _registry(contracts)
-            genesis = _stored_genesis(archive)
+            registry = registry_of(contracts)
+            genesis = stored_genesis(archive)
             if authority is None:
-                return cls(archive, registry, genesis, _blobs(path, blobs), None)
+                return cls(archive, registry, genesis, blobs_at(path, blobs), None)
             if authority.log_key(genesis.tag).public != genesis.log_key:
                 raise ValueError("this wallet is not the authority that founded the chain")
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
-            _check_mark(archive, kept)
-            tip = _load_tip(archive, registry)
-            return cls._writing(archive, registry, genesis, tip, authority, _blobs(path, blobs), kept, clock)
+            check_mark(archive, kept)
+            tip = load_tip(archive, registry)
+            return cls._writing(
+                archive, registry, genesis, tip, authority, blobs_at(path, blobs), kept, clock
+            )
         except BaseException:
             store.close()
             raise
@@ -172,15 +172,15 @@ class Chain:
         gate: Party | GateSet | None = None,
         contracts: Iterable[type[Contract]] | None = None,
         blobs: BlobStore | None = None,
-        clock: Callable[[], int] = _system_clock,
+        clock: Callable[[], int] = system_clock,
     ) -> Chain:
         """Found a chain that ends with this process: for notebooks and tests.
 
         Without an `authority` a new wallet governs; without a `gate` the authority is the gate.
         """
         authority = authority or Wallet.generate()
-        registry = _registry(contracts)
-        genesis = _genesis(origin, authority, gate or authority.party, registry, None, clock())
+        registry = registry_of(contracts)
+        genesis = new_genesis(origin, authority, gate or authority.party, registry, None, clock())
         archive = Archive(MemoryStore())
         block = found(registry, genesis)
         archive.commit(block)
@@ -265,7 +265,7 @@ class Chain:
             return self._writer.tip
         stored = self._archive.tip()
         if self._read is None or self._read[0] != stored:
-            self._read = (stored, _load_tip(self._archive, self._registry))
+            self._read = (stored, load_tip(self._archive, self._registry))
         return self._read[1]
 
     @property
@@ -482,96 +482,3 @@ class Chain:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _registry(contracts: Iterable[type[Contract]] | None) -> Registry:
-    chosen = installed_contracts() if contracts is None else list(contracts)
-    for contract in chosen:
-        check(contract)
-    return Registry(chosen)
-
-
-def _genesis(
-    origin: str,
-    authority: Wallet,
-    gate: Party | GateSet | None,
-    registry: Registry,
-    predecessor: Predecessor | None,
-    now: int,
-) -> Genesis:
-    nonce = secrets.token_bytes(32)
-    gates = GateSet(1, (gate,)) if isinstance(gate, Party) else gate
-    return Genesis(
-        origin=origin,
-        nonce=nonce,
-        time=now,
-        log_key=authority.log_key(chain_tag(origin, nonce)).public,
-        authorities=(authority.party,),
-        threshold=1,
-        gate=() if gates is None else gates.parties,
-        gate_threshold=0 if gates is None else gates.threshold,
-        parameters={},
-        contracts={
-            f"{name}/{each.version}": registry.digests[name, each.version]
-            for name, each in registry.newest().items()
-        },
-        predecessor=predecessor,
-    )
-
-
-def _open_store(path: Path, *, create: bool, read_only: bool = False) -> Store:
-    from medchain.storage.lmdb_store import LmdbStore
-
-    place = path / "store"
-    if create:
-        if path.exists() and not path.is_dir():
-            raise StorageError(f"{path} is a file, not a folder for a chain")
-        path.mkdir(parents=True, exist_ok=True)
-    elif not place.is_dir():
-        raise NotAChain(f"{path} holds no medchain chain; Chain.create founds one")
-    return LmdbStore(place, read_only=read_only)
-
-
-def _blobs(path: Path_, blobs: BlobStore | None) -> BlobStore:
-    if blobs is not None:
-        return blobs
-    from medchain.storage.files import FileBlobs
-
-    return FileBlobs(Path(path) / "blobs")
-
-
-def _stored_genesis(archive: Archive) -> Genesis:
-    header = archive.parsed(0)
-    if not isinstance(header, Header) or header.genesis is None:
-        raise InvalidBlock("the log does not begin with a genesis document", index=0)
-    return header.genesis
-
-
-def _check_mark(archive: Archive, mark: Mark) -> None:
-    """Whether this store holds everything that was ever signed for the chain."""
-    if mark.latest is None:
-        raise StorageError(
-            f"the mark {mark.path} is missing, so nobody can tell whether this is an old copy of the chain. Name it by"
-            " mark=, or found a new chain that names this one as its predecessor"
-        )
-    size = archive.tip().size
-    if size < mark.latest.size:
-        raise StorageError(
-            f"this is an old copy of the chain: it has {size} leaves, {mark.latest.size} have been signed. Open the"
-            " newer copy, or found a new chain that names this one as its predecessor"
-        )
-    if archive.head(mark.latest.size).root != mark.latest.root:
-        raise InvalidBlock(f"the stored log is not the one that was signed at size {mark.latest.size}")
-
-
-def _load_tip(archive: Archive, registry: Registry) -> Tip:
-    """Where a stored chain stands, its rows checked against its last header."""
-    with archive.store.snapshot() as moment:
-        stored = archive.tip(moment)
-        header = archive.parsed(stored.header)
-        if not isinstance(header, Header) or stored.header != stored.size - 1:
-            raise InvalidBlock("the stored log does not end with a header", index=stored.header)
-        if archive.head(stored.size).root != stored.log.root:
-            raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
-        state_map = load_map(archive, header, moment)
-        return Tip(header, stored.log, state_map, registry.active(archive))

@@ -1,0 +1,143 @@
+"""What creating and opening a chain takes: its contracts, its genesis, its store, its mark, its last block."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import secrets
+import time
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+from medchain.errors import InvalidBlock, NotAChain, StorageError
+from medchain.keys.party import Party
+from medchain.keys.wallet import Wallet
+from medchain.ledger.archive import Archive
+from medchain.ledger.audit import load_map
+from medchain.ledger.contract import Contract, check
+from medchain.ledger.entry import Genesis, Header, Predecessor, chain_tag
+from medchain.ledger.transition import Registry, Tip
+from medchain.policy import GateSet
+from medchain.storage.api import Store
+from medchain.storage.blobs import BlobStore
+from medchain.storage.mark import Mark
+
+__all__ = [
+    "blobs_at",
+    "check_mark",
+    "installed_contracts",
+    "load_tip",
+    "new_genesis",
+    "open_store",
+    "registry_of",
+    "stored_genesis",
+]
+
+
+def installed_contracts() -> list[type[Contract]]:
+    """The contracts of all installed packages, by their entry points in the group ``medchain.contracts``."""
+    points = importlib.metadata.entry_points(group="medchain.contracts")
+    return [point.load() for point in sorted(points, key=lambda point: point.name)]
+
+
+def system_clock() -> int:
+    """The time now, ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def registry_of(contracts: Iterable[type[Contract]] | None) -> Registry:
+    """These contract classes, or all installed ones; TypeError if one of them cannot be a contract."""
+    chosen = installed_contracts() if contracts is None else list(contracts)
+    for contract in chosen:
+        check(contract)
+    return Registry(chosen)
+
+
+def new_genesis(
+    origin: str,
+    authority: Wallet,
+    gate: Party | GateSet | None,
+    registry: Registry,
+    predecessor: Predecessor | None,
+    now: int,
+) -> Genesis:
+    """The document of a new chain, with a nonce of its own."""
+    nonce = secrets.token_bytes(32)
+    gates = GateSet(1, (gate,)) if isinstance(gate, Party) else gate
+    return Genesis(
+        origin=origin,
+        nonce=nonce,
+        time=now,
+        log_key=authority.log_key(chain_tag(origin, nonce)).public,
+        authorities=(authority.party,),
+        threshold=1,
+        gate=() if gates is None else gates.parties,
+        gate_threshold=0 if gates is None else gates.threshold,
+        parameters={},
+        contracts={
+            f"{name}/{each.version}": registry.digests[name, each.version]
+            for name, each in registry.newest().items()
+        },
+        predecessor=predecessor,
+    )
+
+
+def open_store(path: Path, *, create: bool, read_only: bool = False) -> Store:
+    """The LMDB store in a chain's folder."""
+    from medchain.storage.lmdb_store import LmdbStore
+
+    place = path / "store"
+    if create:
+        if path.exists() and not path.is_dir():
+            raise StorageError(f"{path} is a file, not a folder for a chain")
+        path.mkdir(parents=True, exist_ok=True)
+    elif not place.is_dir():
+        raise NotAChain(f"{path} holds no medchain chain; Chain.create founds one")
+    return LmdbStore(place, read_only=read_only)
+
+
+def blobs_at(path: str | PathLike[str], blobs: BlobStore | None) -> BlobStore:
+    """The given blob store, or the files in a chain\'s folder."""
+    if blobs is not None:
+        return blobs
+    from medchain.storage.files import FileBlobs
+
+    return FileBlobs(Path(path) / "blobs")
+
+
+def stored_genesis(archive: Archive) -> Genesis:
+    """The document that founded the stored chain."""
+    header = archive.parsed(0)
+    if not isinstance(header, Header) or header.genesis is None:
+        raise InvalidBlock("the log does not begin with a genesis document", index=0)
+    return header.genesis
+
+
+def check_mark(archive: Archive, mark: Mark) -> None:
+    """Whether this store holds everything that was ever signed for the chain."""
+    if mark.latest is None:
+        raise StorageError(
+            f"the mark {mark.path} is missing, so nobody can tell whether this is an old copy of the chain. Name it by"
+            " mark=, or found a new chain that names this one as its predecessor"
+        )
+    size = archive.tip().size
+    if size < mark.latest.size:
+        raise StorageError(
+            f"this is an old copy of the chain: it has {size} leaves, {mark.latest.size} have been signed. Open the"
+            " newer copy, or found a new chain that names this one as its predecessor"
+        )
+    if archive.head(mark.latest.size).root != mark.latest.root:
+        raise InvalidBlock(f"the stored log is not the one that was signed at size {mark.latest.size}")
+
+
+def load_tip(archive: Archive, registry: Registry) -> Tip:
+    """Where a stored chain stands, its rows checked against its last header."""
+    with archive.store.snapshot() as moment:
+        stored = archive.tip(moment)
+        header = archive.parsed(stored.header)
+        if not isinstance(header, Header) or stored.header != stored.size - 1:
+            raise InvalidBlock("the stored log does not end with a header", index=stored.header)
+        if archive.head(stored.size).root != stored.log.root:
+            raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
+        state_map = load_map(archive, header, moment)
+        return Tip(header, stored.log, state_map, registry.active(archive))

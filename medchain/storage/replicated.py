@@ -134,7 +134,9 @@ class ReplicatedBlobs(BlobStore):
         for error in errors:
             if isinstance(error, BlobDamaged):
                 return error
-        if self.away:
+        if (
+            len(self.away) >= self.write_quorum
+        ):  # a quorum that has it may have gone; else one store would know it
             return StorageError(f"no blob store that answers has the blob {digest.hex()}; away: {self.away}")
         return missing(object_id, digest)
 
@@ -283,9 +285,7 @@ class _FanOut(BlobWriter):
         self._writers: list[tuple[_Member, BlobWriter]] = []
         self._failure: StorageError | None = None
         for member in blobs._present():
-            self._attempt(
-                member, lambda member=member: self._writers.append((member, member.store._writer(object_id)))
-            )
+            self._attempt(member, partial(self._begin, member))
         self._check_quorum()
 
     def _begin(self, member: _Member) -> None:

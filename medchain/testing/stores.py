@@ -1,0 +1,436 @@
+"""The promises of `medchain.storage.Store`, as tests that any implementation can be put under.
+
+    class TestMyStore(StoreConformance): make = MyStore                      # called with a path that does
+    not exist yet, or that an earlier store left
+
+Each test is named after the promise that it keeps.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from medchain.storage.api import MAX_KEY, MAX_VALUE, Batch, Store, prefix_end
+
+__all__ = ["StoreConformance", "StoreMachine"]
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+def batch_of(*operations: tuple[Any, ...]) -> Batch:
+    """Build a batch out of ("put", key, value), ("delete", key) and ("delete_range", start, end)."""
+    batch = Batch()
+    for name, *arguments in operations:
+        getattr(batch, name)(*arguments)
+    return batch
+
+
+def puts(*keys: bytes) -> Batch:
+    """Build a batch that sets each key to itself."""
+    return batch_of(*(("put", key, key) for key in keys))
+
+
+class StoreConformance:
+    """Inherit from this in a test class and set `make`; leave `persistent` unless the store lives in memory only."""
+
+    make: Callable[[Path], Store]
+    """Opens the store at a path for writing, new or again."""
+
+    persistent: ClassVar[bool] = True
+    """Whether what is committed is there when the store is opened again at the same path."""
+
+    machine_examples: ClassVar[int] = 25
+    """Runs of the random comparison with a dict."""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        """A place for a store."""
+        return tmp_path / "store"
+
+    @pytest.fixture
+    def store(self, path: Path) -> Iterator[Store]:
+        """An empty store."""
+        with self.make(path) as store:
+            yield store
+
+    # Reading and writing
+
+    def test_a_new_store_is_empty(self, store: Store) -> None:
+        assert list(store.scan()) == []
+        assert store.get(b"key") is None
+
+    def test_what_is_committed_is_read_back(self, store: Store) -> None:
+        store.commit(batch_of(("put", b"key", b"value"), ("put", b"empty", b"")))
+        assert store.get(b"key") == b"value"
+        assert store.get(b"empty") == b""
+
+    def test_a_later_commit_wins(self, store: Store) -> None:
+        store.commit(batch_of(("put", b"key", b"old and longer")))
+        store.commit(batch_of(("put", b"key", b"new")))
+        assert list(store.scan()) == [(b"key", b"new")]
+
+    def test_deletion_removes_and_tolerates_absence(self, store: Store) -> None:
+        store.commit(puts(b"a", b"b"))
+        store.commit(batch_of(("delete", b"a"), ("delete", b"never there")))
+        assert list(store.scan()) == [(b"b", b"b")]
+
+    def test_a_range_is_deleted_from_its_start_to_before_its_end(self, store: Store) -> None:
+        store.commit(puts(b"a", b"b", b"b\x00", b"c", b"d"))
+        store.commit(batch_of(("delete_range", b"b", b"d")))
+        assert [key for key, _ in store.scan()] == [b"a", b"d"]
+
+    def test_a_range_without_end_is_deleted_to_the_last_key(self, store: Store) -> None:
+        store.commit(puts(b"a", b"b", b"\xff" * MAX_KEY))
+        store.commit(batch_of(("delete_range", b"b", None)))
+        assert [key for key, _ in store.scan()] == [b"a"]
+
+    def test_an_empty_range_deletes_nothing(self, store: Store) -> None:
+        store.commit(puts(b"a", b"b"))
+        store.commit(batch_of(("delete_range", b"b", b"b"), ("delete_range", b"z", b"a")))
+        assert [key for key, _ in store.scan()] == [b"a", b"b"]
+
+    def test_operations_of_a_batch_apply_in_their_order(self, store: Store) -> None:
+        store.commit(puts(b"k1", b"k2", b"k3"))
+        store.commit(
+            batch_of(
+                ("put", b"k4", b"deleted by the range"),
+                ("delete_range", b"k", b"l"),
+                ("put", b"k2", b"first"),
+                ("put", b"k2", b"second"),
+                ("put", b"k3", b"deleted"),
+                ("delete", b"k3"),
+            )
+        )
+        assert list(store.scan()) == [(b"k2", b"second")]
+
+    def test_an_empty_batch_changes_nothing(self, store: Store) -> None:
+        store.commit(Batch())
+        assert list(store.scan()) == []
+
+    def test_a_batch_can_be_committed_again(self, store: Store) -> None:
+        batch = puts(b"a")
+        store.commit(batch)
+        store.commit(batch)
+        assert list(store.scan()) == [(b"a", b"a")]
+
+    def test_keys_of_every_allowed_length_are_kept(self, store: Store) -> None:
+        keys = [b"k" * length for length in (1, 2, 255, 256, MAX_KEY)]
+        store.commit(puts(*keys))
+        assert [key for key, _ in store.scan()] == keys
+
+    def test_keys_and_values_may_have_any_bytes(self, store: Store) -> None:
+        keys = [bytes([byte]) for byte in range(256)] + [b"\x00\x00", b"\xff\xff", b"a\x00b", b"'\"%_;"]
+        store.commit(puts(*keys))
+        assert list(store.scan()) == [(key, key) for key in sorted(keys)]
+
+    def test_large_values_are_kept_whole(self, store: Store) -> None:
+        value = bytes(range(256)) * (MAX_VALUE // 256)
+        store.commit(batch_of(("put", b"large", value)))
+        assert store.get(b"large") == value
+
+    def test_a_large_batch_is_committed_at_once(self, store: Store) -> None:
+        batch = batch_of(*(("put", b"%06d" % number, b"v" * 200) for number in range(20_000)))
+        store.commit(batch)
+        assert sum(1 for _ in store.scan()) == 20_000
+
+    # Scans
+
+    @pytest.fixture
+    def lettered(self, store: Store) -> Store:
+        """A store with the keys a, b, …, f, and b followed by a zero byte."""
+        store.commit(puts(b"a", b"b", b"b\x00", b"c", b"d", b"e", b"f"))
+        return store
+
+    @pytest.mark.parametrize(
+        ("start", "end", "keys"),
+        [
+            (b"", None, [b"a", b"b", b"b\x00", b"c", b"d", b"e", b"f"]),
+            (b"b", b"d", [b"b", b"b\x00", b"c"]),
+            (b"b\x00", None, [b"b\x00", b"c", b"d", b"e", b"f"]),
+            (b"bb", b"dd", [b"c", b"d"]),
+            (b"", b"b", [b"a"]),
+            (b"f", b"zz", [b"f"]),
+            (b"g", None, []),
+            (b"", b"a", []),
+            (b"c", b"c", []),
+            (b"d", b"b", []),
+        ],
+    )
+    def test_a_scan_gives_its_range_in_order_both_ways(
+        self, lettered: Store, start: bytes, end: bytes | None, keys: list[bytes]
+    ) -> None:
+        assert [key for key, _ in lettered.scan(start, end)] == keys
+        assert [key for key, _ in lettered.scan(start, end, reverse=True)] == keys[::-1]
+
+    def test_a_limit_stops_a_scan_at_either_end(self, lettered: Store) -> None:
+        assert [key for key, _ in lettered.scan(b"b", limit=2)] == [b"b", b"b\x00"]
+        assert [key for key, _ in lettered.scan(end=b"d", reverse=True, limit=1)] == [b"c"]
+        assert list(lettered.scan(limit=0)) == []
+        assert len(list(lettered.scan(limit=100))) == 7
+
+    def test_a_prefix_is_scanned_by_its_end(self, store: Store) -> None:
+        store.commit(puts(b"row", b"row/1", b"row/2", b"row0", b"\xff", b"\xff\xff"))
+        assert [key for key, _ in store.scan(b"row/", prefix_end(b"row/"))] == [b"row/1", b"row/2"]
+        assert [key for key, _ in store.scan(b"\xff", prefix_end(b"\xff"))] == [b"\xff", b"\xff\xff"]
+
+    def test_a_scan_sees_one_moment(self, lettered: Store) -> None:
+        scan = lettered.scan()
+        seen = [next(scan)[0]]
+        lettered.commit(batch_of(("delete", b"c"), ("put", b"cc", b"new")))
+        seen += [key for key, _ in scan]
+        assert seen == [b"a", b"b", b"b\x00", b"c", b"d", b"e", b"f"]
+
+    def test_a_scan_can_be_left_early(self, lettered: Store) -> None:
+        for _ in lettered.scan():
+            break
+        lettered.commit(puts(b"g"))
+        assert lettered.get(b"g") == b"g"
+
+    # Snapshots
+
+    def test_a_snapshot_stays_at_its_moment(self, store: Store) -> None:
+        store.commit(puts(b"a", b"b"))
+        with store.snapshot() as snapshot:
+            store.commit(batch_of(("delete_range", b"", None), ("put", b"c", b"c")))
+            assert list(snapshot.scan()) == [(b"a", b"a"), (b"b", b"b")]
+            assert list(snapshot.scan(b"a", b"b", reverse=True, limit=1)) == [(b"a", b"a")]
+            assert snapshot.get(b"c") is None
+        assert list(store.scan()) == [(b"c", b"c")]
+
+    def test_snapshots_of_different_moments_live_together(self, store: Store) -> None:
+        snapshots = []
+        for number in range(5):
+            store.commit(batch_of(("put", b"key", b"%d" % number)))
+            snapshots.append(store.snapshot())
+        assert [snapshot.get(b"key") for snapshot in snapshots] == [b"0", b"1", b"2", b"3", b"4"]
+        for snapshot in snapshots:
+            snapshot.close()
+
+    def test_a_closed_snapshot_refuses_to_read(self, store: Store) -> None:
+        snapshot = store.snapshot()
+        snapshot.close()
+        snapshot.close()
+        with pytest.raises(ValueError, match="closed"):
+            snapshot.get(b"key")
+        with pytest.raises(ValueError, match="closed"):
+            snapshot.scan()
+
+    def test_closing_the_store_ends_its_snapshots(self, path: Path) -> None:
+        store = self.make(path)
+        store.commit(puts(b"a", b"b"))
+        snapshot = store.snapshot()
+        scan = snapshot.scan()
+        next(scan)
+        store.close()
+        with pytest.raises(ValueError, match="closed"):
+            snapshot.get(b"a")
+        with pytest.raises(ValueError, match="closed"):
+            next(scan)
+        snapshot.close()
+
+    # Mistakes
+
+    @pytest.mark.parametrize("key", [b"", b"k" * (MAX_KEY + 1)])
+    def test_keys_of_a_wrong_length_are_refused(self, store: Store, key: bytes) -> None:
+        with pytest.raises(ValueError, match="key has 1 to"):
+            store.get(key)
+        with pytest.raises(ValueError, match="key has 1 to"):
+            Batch().put(key, b"")
+
+    @pytest.mark.parametrize("key", ["text", bytearray(b"a"), memoryview(b"a"), 7, None])
+    def test_keys_of_a_wrong_type_are_refused(self, store: Store, key: Any) -> None:
+        with pytest.raises(TypeError):
+            store.get(key)
+        with pytest.raises(TypeError):
+            Batch().delete(key)
+        if key is not None:
+            with pytest.raises(TypeError):
+                store.scan(b"", key)
+
+    def test_values_of_a_wrong_type_or_size_are_refused(self) -> None:
+        value: Any = "text"
+        with pytest.raises(TypeError):
+            Batch().put(b"key", value)
+        with pytest.raises(ValueError, match="at most"):
+            Batch().put(b"key", bytes(MAX_VALUE + 1))
+
+    def test_a_negative_limit_is_refused(self, store: Store) -> None:
+        with pytest.raises(ValueError, match="limit"):
+            store.scan(limit=-1)
+
+    def test_only_a_batch_is_committed(self, store: Store) -> None:
+        batch: Any = [(b"key", b"value")]
+        with pytest.raises(TypeError):
+            store.commit(batch)
+
+    def test_a_closed_store_refuses_everything(self, path: Path) -> None:
+        store = self.make(path)
+        store.close()
+        store.close()
+        assert store.closed
+        for operation in (
+            lambda: store.get(b"k"),
+            store.scan,
+            store.snapshot,
+            lambda: store.commit(puts(b"k")),
+        ):
+            with pytest.raises(ValueError, match="closed"):
+                operation()
+
+    # Threads
+
+    def test_threads_read_whole_commits_while_one_writes(self, store: Store) -> None:
+        store.commit(batch_of(("put", b"left", b"0"), ("put", b"right", b"0")))
+        torn: list[Pairs] = []
+        done = threading.Event()
+
+        def read() -> None:
+            while not done.is_set():
+                with store.snapshot() as snapshot:
+                    pairs = list(snapshot.scan())
+                    if len({value for _, value in pairs}) != 1 or snapshot.get(b"left") != pairs[0][1]:
+                        torn.append(pairs)
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        try:
+            for number in range(50):
+                store.commit(batch_of(("put", b"left", b"%d" % number), ("put", b"right", b"%d" % number)))
+        finally:
+            done.set()
+            for reader in readers:
+                reader.join()
+        assert torn == []
+
+    def test_commits_of_several_threads_all_arrive(self, store: Store) -> None:
+        def write(name: int) -> None:
+            for number in range(20):
+                store.commit(puts(b"%d-%02d" % (name, number)))
+
+        writers = [threading.Thread(target=write, args=(name,)) for name in range(4)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert sum(1 for _ in store.scan()) == 80
+
+    # Opening again
+
+    def test_what_is_committed_is_there_after_reopening(self, path: Path) -> None:
+        if not self.persistent:
+            pytest.skip("the store lives in memory only")
+        with self.make(path) as store:
+            store.commit(puts(b"a", b"b", b"c"))
+            store.commit(batch_of(("delete", b"b")))
+        with self.make(path) as store:
+            assert list(store.scan()) == [(b"a", b"a"), (b"c", b"c")]
+
+    def test_a_store_equals_a_dict_under_random_use(self, tmp_path: Path) -> None:
+        make, persistent, numbers = self.make, self.persistent, itertools.count()
+
+        class Machine(StoreMachine):
+            def __init__(self) -> None:
+                super().__init__(make, tmp_path / f"run-{next(numbers)}", persistent)
+
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=self.machine_examples,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+
+_keys = st.one_of(
+    st.binary(min_size=1, max_size=2),
+    st.text("ab\x00\xff", min_size=1, max_size=3).map(lambda text: text.encode("latin-1")),
+)
+_bounds = st.one_of(st.just(b""), _keys)
+_operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), _keys, st.binary(max_size=40)),
+        st.tuples(st.just("put"), _keys, st.integers(0, 9000).map(bytes)),
+        st.tuples(st.just("delete"), _keys),
+        st.tuples(st.just("delete_range"), _bounds, st.one_of(st.none(), _keys)),
+    ),
+    max_size=12,
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A store beside a dict: whatever is done to both, they stay equal, and so do their snapshots."""
+
+    def __init__(self, make: Callable[[Path], Store], path: Path, persistent: bool) -> None:
+        super().__init__()
+        self.open: Callable[[], Store] = partial(make, path)
+        self.persistent = persistent
+        self.store = self.open()
+        self.model: dict[bytes, bytes] = {}
+        self.snapshots: list[tuple[Any, dict[bytes, bytes]]] = []
+
+    @rule(operations=_operations)
+    def commit(self, operations: list[tuple[Any, ...]]) -> None:
+        self.store.commit(batch_of(*operations))
+        for name, *arguments in operations:
+            if name == "put":
+                self.model[arguments[0]] = arguments[1]
+            elif name == "delete":
+                self.model.pop(arguments[0], None)
+            else:
+                self.model = {key: value for key, value in self.model.items() if not _inside(key, *arguments)}
+
+    @rule(operations=_operations)
+    def build_a_batch_and_never_commit_it(self, operations: list[tuple[Any, ...]]) -> None:
+        batch_of(*operations)
+
+    @rule(key=_keys)
+    def get(self, key: bytes) -> None:
+        assert self.store.get(key) == self.model.get(key)
+
+    @rule(start=_bounds, end=st.none() | _keys, reverse=st.booleans(), limit=st.none() | st.integers(0, 5))
+    def scan(self, start: bytes, end: bytes | None, reverse: bool, limit: int | None) -> None:
+        for reader, model in [(self.store, self.model), *self.snapshots]:
+            expected = sorted(
+                (pair for pair in model.items() if _inside(pair[0], start, end)), reverse=reverse
+            )
+            assert list(reader.scan(start, end, reverse=reverse, limit=limit)) == expected[:limit]
+
+    @precondition(lambda self: len(self.snapshots) < 3)
+    @rule()
+    def open_snapshot(self) -> None:
+        self.snapshots.append((self.store.snapshot(), dict(self.model)))
+
+    @precondition(lambda self: self.snapshots)
+    @rule()
+    def close_oldest_snapshot(self) -> None:
+        self.snapshots.pop(0)[0].close()
+
+    @precondition(lambda self: self.persistent)
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.snapshots.clear()
+        self.store = self.open()
+        assert dict(self.store.scan()) == self.model
+
+    def teardown(self) -> None:
+        with suppress(AttributeError):
+            self.store.close()
+
+
+def _inside(key: bytes, start: bytes, end: bytes | None) -> bool:
+    return key >= start and (end is None or key < end)

@@ -1,0 +1,56 @@
+"""Every store of the project under the public suites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medchain.storage import BlobStore, FileBlobs, LmdbStore, MemoryBlobs, MemoryStore, ReplicatedBlobs, Store
+from medchain.testing import BlobStoreConformance, FaultBlobs, FaultStore, StoreConformance
+
+
+class TestMemoryStore(StoreConformance):
+    persistent = False
+
+    def make(self, path: Path) -> Store:
+        return MemoryStore()
+
+
+class TestLmdbStore(StoreConformance):
+    make = LmdbStore
+
+
+class TestFaultStoreWithoutFaults(StoreConformance):
+    persistent = False
+
+    def make(self, path: Path) -> Store:
+        return FaultStore(MemoryStore(), {})
+
+
+class TestMemoryBlobs(BlobStoreConformance):
+    persistent = False
+
+    def make(self, path: Path) -> BlobStore:
+        return MemoryBlobs()
+
+
+class TestFileBlobs(BlobStoreConformance):
+    make = FileBlobs
+
+
+class TestReplicatedBlobs(BlobStoreConformance):
+    def make(self, path: Path) -> BlobStore:
+        return ReplicatedBlobs([FileBlobs(path / name) for name in "abc"], write_quorum=2)
+
+
+class TestReplicatedBlobsWithOneDown(BlobStoreConformance):
+    def make(self, path: Path) -> BlobStore:
+        down = FaultBlobs(MemoryBlobs())
+        down.down = True
+        return ReplicatedBlobs([down, FileBlobs(path / "a"), FileBlobs(path / "b")], write_quorum=2)
+
+
+class TestFaultBlobsWithoutFaults(BlobStoreConformance):
+    persistent = False
+
+    def make(self, path: Path) -> BlobStore:
+        return FaultBlobs(MemoryBlobs())

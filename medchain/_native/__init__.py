@@ -111,8 +111,7 @@ def piece_hashes(data: Buffer, size: int) -> bytes:
 
     Nothing is copied: this is for ciphertext in segments and columns of rows.
     """
-    if size < 1:
-        raise ValueError(f"pieces have one byte or more, not {size}")
+    _check_piece(size)
     total = _size(data)
     whole, rest = divmod(total, size)
     offsets = array("Q", range(0, total, size))
@@ -144,6 +143,7 @@ def tree_root(leaves: Iterable[bytes]) -> bytes:
 
 def tree_root_of(data: Buffer, size: int) -> bytes:
     """The root of the RFC 9162 tree over a buffer cut into leaves of `size` bytes, the last may be shorter."""
+    _check_piece(size)
     root = _Root()
     view = memoryview(data).cast("B")
     for start in range(0, len(view), _CHUNK * size):
@@ -235,6 +235,11 @@ def _hash_many_into(prefix: int, messages: Sequence[bytes]) -> bytearray:
         offsets = array("Q", accumulate(map(len, messages), initial=0))
         lib.mc_hash_many(prefix, data, 0, _offsets(offsets), count, _into(out))
     return out
+
+
+def _check_piece(size: int) -> None:
+    if size < 1:
+        raise ValueError(f"pieces have one byte or more, not {size}")
 
 
 def _offsets(offsets: array[int]) -> object:

@@ -94,11 +94,14 @@ def inclusion_nodes(index: int, size: int) -> Plan:
 
 
 def consistency_nodes(old: int, new: int) -> Plan:
-    """The nodes that prove a tree of `old` leaves to be the beginning of one of `new` (RFC 9162, section 2.1.4)."""
-    if not 0 <= old <= new:
-        raise ValueError(f"a tree of size {old} does not begin one of size {new}")
-    if old in (0, new):
+    """The nodes that prove a tree of `old` leaves to be the beginning of one of `new` (RFC 9162, section 2.1.4).
+
+    The empty tree begins every tree, so its root says nothing and no proof starts from it.
+    """
+    if old == new >= 0:
         return Plan((), 0, 0)
+    if not 0 < old < new:
+        raise ValueError(f"nothing proves a tree of size {old} to begin one of size {new}")
     # The proof runs through the largest complete node that ends the old tree. Its hash goes first, unless it is the
     # whole old tree: then the verifier knows it as the old root.
     level = (old & -old).bit_length() - 1

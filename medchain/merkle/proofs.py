@@ -136,12 +136,14 @@ class ConsistencyProof:
             raise MalformedProof(
                 f"the proof is for sizes {self.old_size} and {self.new_size}, not {old.size} and {new.size}"
             )
-        if old.size > new.size:
-            raise MalformedProof(f"a tree of size {old.size} does not begin one of size {new.size}")
-        if old.size in (0, new.size):
+        if old.size == new.size:
             _expect_path(self.path, 0)
-            _expect_root("old tree", old.root, new.root if old.size else EMPTY_ROOT)
+            root = new.root if new.size else EMPTY_ROOT
+            _expect_root("old tree", old.root, root)
+            _expect_root("new tree", new.root, root)
             return new
+        if not 0 < old.size < new.size:
+            raise MalformedProof(f"nothing proves a tree of size {old.size} to begin one of size {new.size}")
         old_root, new_root = self._roots(old)
         _expect_root("old tree", old.root, old_root)
         _expect_root("new tree", new.root, new_root)

@@ -82,11 +82,13 @@ def test_hashes_of_a_wrong_length_and_absurd_sizes() -> None:
         ConsistencyProof(11, 5, ()).verify(old=HEAD, new=TREE.head_at(5))
 
 
-def test_the_empty_tree_begins_every_tree_but_only_as_the_empty_tree() -> None:
-    proof = TREE.prove_consistency(0)
-    assert proof.verify(old=TREE.head_at(0), new=HEAD) == HEAD
+def test_from_the_empty_tree_nothing_is_proved() -> None:
+    empty, false = TREE.head_at(0), Head(0, bytes(32))
+    with pytest.raises(MalformedProof):
+        ConsistencyProof(0, 11, ()).verify(old=empty, new=HEAD)
+    assert ConsistencyProof(0, 0, ()).verify(old=empty, new=empty) == empty
     with pytest.raises(RootMismatch):
-        proof.verify(old=Head(0, bytes(32)), new=HEAD)
+        ConsistencyProof(0, 0, ()).verify(old=false, new=false)
 
 
 def test_a_rewritten_log_is_not_consistent() -> None:

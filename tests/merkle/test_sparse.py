@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 
 import attrs
@@ -93,13 +94,14 @@ def test_plain_keys_and_values() -> None:
 def test_a_proof_says_one_thing_only() -> None:
     rows = SparseMap({b"%d" % i: b"v" for i in range(10)})
     present, absent = rows.prove(b"3"), rows.prove_absent(b"x")
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: present.verify(b"4", b"v", root=rows.root),
         lambda: present.verify(b"3", b"w", root=rows.root),
         lambda: present.verify(b"3", root=rows.root),
         lambda: absent.verify(b"x", b"v", root=rows.root),
         lambda: absent.verify(b"y", root=rows.root),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(MalformedProof):
             call()
     with pytest.raises(RootMismatch):

@@ -209,8 +209,8 @@ class Clause(ClauseRules[str]):
     Raises PolicyError for what no clause may say, TypeError for values of another type.
 
     >>> from medchain.policy import all_of, any_of
-    >>> clause = Clause("treatment", "TREAT", all_of("owner", any_of("dr_wu", "guardian")),
-    separate_asker=True)
+    >>> tree = all_of("owner", any_of("dr_wu", "guardian"))
+    >>> clause = Clause("treatment", "TREAT", tree, separate_asker=True)
     >>> print(clause)
     treatment for TREAT: owner and 1 of (dr_wu, guardian), separate asker
     >>> clause.waiting_for(["dr_wu"])

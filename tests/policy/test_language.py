@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,7 +13,16 @@ from hypothesis import strategies as st
 from medchain.errors import PolicySyntaxError
 from medchain.policy import Clause, Policy, Role, all_of, any_of, k_of
 from medchain.policy.lexer import MAX_TEXT
-from medchain.policy.moments import DAY, HOUR, MAX_DURATION, MAX_TIME, MINUTE, format_duration, format_moment
+from medchain.policy.moments import (
+    DAY,
+    HOUR,
+    MAX_DURATION,
+    MAX_TIME,
+    MINUTE,
+    UNITS,
+    format_duration,
+    format_moment,
+)
 from medchain.policy.moments import parse_moment as moment
 from medchain.policy.names import RESERVED
 from medchain.testing.policies import policies
@@ -436,3 +447,17 @@ def test_units_and_days():
     assert moment("2026-06-30", last=True) == moment("2026-07-01") - 1
     assert format_moment(moment("2026-06-30T08:30Z")) == "2026-06-30T08:30:00Z"
     assert format_moment(moment("2026-06-30T08:30:00.5Z")) == "2026-06-30T08:30:00.500Z"
+
+
+def test_the_published_page_says_what_the_code_does():
+    page = (Path(__file__).parents[2] / "docs/spec/policy.md").read_text("utf-8")
+    example = page.split("```text\n", 1)[1].split("```", 1)[0]
+    assert str(Policy.parse(example)) == example.split("\n", 1)[1].rstrip()
+    grammar = page.split("```ebnf\n", 1)[1].split("```", 1)[0]
+    words = set(re.findall(r'"([a-z]+)"', re.sub(r"\(\*.*?\*\)", "", grammar)))
+    assert words - set(UNITS) - {"use", "uses", "asker"} == RESERVED - {"asker", "gate"}
+    assert set(
+        re.search(r"unit +=(.*?);", grammar, re.S)[1].replace('"', "").replace("|", " ").split()
+    ) == set(UNITS)
+    reserved = page.split("- Reserved:", 1)[1].split(". ", 1)[0]
+    assert set(re.findall(r"`([a-z]+)`", reserved)) == RESERVED

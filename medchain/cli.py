@@ -1,0 +1,364 @@
+"""The command line: check proofs, read chains again, look inside.
+
+Exit status: 0 it holds, 1 it does not (the reason is on standard error), 2 the call is wrong or a file cannot be read,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from medchain.errors import EncodingError, MedchainError
+
+__all__ = ["main"]
+
+HEX = re.compile("[0-9a-f]{24,}")
+"""Ids and hashes, which people tell apart by their beginnings; ``--json`` has them whole."""
+
+EPILOG = """\
+exit status: 0 it holds; 1 it does not; 2 wrong call or unreadable file; 130 interrupted
+"""
+
+
+@frozen
+class _Row:
+    """Whatever stands in a row: the command line knows no contract's classes."""
+
+    value: Any
+
+    @classmethod
+    def __from_value__(cls, value: Any) -> _Row:
+        return cls(value)
+
+    def __to_value__(self) -> Any:
+        return self.value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        result: int = options.run(options)
+        sys.stdout.flush()
+        return result
+    except MedchainError as error:
+        print(f"medchain: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        print(f"medchain: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("medchain: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    from medchain import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="medchain", description=__doc__.partition("\n")[0], epilog=EPILOG, formatter_class=_Formatter
+    )
+    parser.add_argument("--version", action="version", version=f"medchain {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    verify = commands.add_parser(
+        "verify",
+        help="check a proof offline",
+        description="Check a proof (C2SP tlog-proof) against a trust file and say what it proves. Needs no chain and\n"
+        "no network. The trust file must not come from whoever made the proof.",
+        epilog=EPILOG + "\nexample: medchain verify decision.tlog-proof --trust clinic.trust",
+        formatter_class=_Formatter,
+    )
+    verify.add_argument("proof", type=Path, metavar="PROOF", help="the proof file")
+    verify.add_argument(
+        "--trust", type=Path, required=True, metavar="FILE", help="whom to believe: a trust file"
+    )
+    verify.set_defaults(run=_verify)
+
+    audit = commands.add_parser(
+        "audit",
+        help="read a whole chain again from its genesis",
+        description="Execute every entry of a chain again and compare every hash, signature, outcome and row.",
+        epilog=EPILOG + "\nexample: medchain audit clinic.medchain --trust clinic.trust",
+        formatter_class=_Formatter,
+    )
+    audit.add_argument("chain", type=Path, metavar="CHAIN", help="the chain's folder")
+    audit.add_argument(
+        "--trust", type=Path, metavar="FILE", help="also check that it is the chain that this file trusts"
+    )
+    audit.set_defaults(run=_audit)
+
+    inspect = commands.add_parser(
+        "inspect",
+        help="look into a chain, a proof, a checkpoint or a trust file",
+        description="Show what a file or a chain says. Nothing is verified: use verify or audit for that.",
+        epilog=EPILOG + "\nexample: medchain inspect clinic.medchain --entries 5",
+        formatter_class=_Formatter,
+    )
+    inspect.add_argument("path", type=Path, metavar="PATH", help="a chain's folder, or a file")
+    inspect.add_argument(
+        "--entries", type=int, default=0, metavar="N", help="also show the last N entries of a chain"
+    )
+    inspect.set_defaults(run=_inspect)
+    for command in (verify, audit, inspect):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help texts as they are written."""
+
+
+# verify
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from medchain.ledger.entry import Entry, Header, Kind
+    from medchain.ledger.proof import PROOF_LIMIT, EntryExtra, LogProof, read_extra
+    from medchain.ledger.trust import Trust
+    from medchain.ledger.verify import verify
+
+    trust = Trust.load(options.trust)
+    data = _read(options.proof, PROOF_LIMIT)
+    extra = read_extra(LogProof.parse(data).extra)
+    kind: type[Any] = _Row
+    if isinstance(extra, EntryExtra):
+        kind = Header if extra.leaf[:1] == bytes([Kind.HEADER]) else Entry
+    found = verify(data, kind, trust=trust)
+    shown = {
+        "verified": True,
+        "origin": found.origin,
+        "what": "row" if kind is _Row else kind.__name__.lower(),
+        "index": found.as_of.index,
+        "height": found.as_of.height,
+        "time": _moment(found.as_of.time),
+        "checkpoint": {"size": found.as_of.head.size, "root": found.as_of.head.root.hex()},
+        "latest": found.as_of.latest,
+        "order_by": list(found.order_by),
+        "state_by": list(found.state_by),
+    }
+    if found.place is not None:
+        shown["place"] = {"contract": found.place[0], "table": found.place[1], "key": _plain(found.place[2])}
+        shown["row"] = _plain(found.value.value)
+    else:
+        shown.update(_described(found.value))
+    if options.json:
+        _print_json(shown)
+    else:
+        print(f"verified: {shown['what']} of {found.origin}, {found.as_of}")
+        _print_lines({key: value for key, value in shown.items() if key in ("place", "row", *_ENTRY_KEYS)})
+        print(f"  {'order':<12}vouched for by its own log key alone: {', '.join(found.order_by)}")
+    return 0
+
+
+_ENTRY_KEYS = ("kind", "contract", "message", "signers", "outcome", "events", "state_root")
+
+
+def _described(leaf: Any) -> dict[str, Any]:
+    """What there is to say about an entry or a header."""
+    from medchain.ledger.entry import Header, Kind
+    from medchain.ledger.transaction import Transaction
+
+    if isinstance(leaf, Header):
+        return {"kind": "header", "state_root": leaf.state_root.hex()}
+    described: dict[str, Any] = {"kind": leaf.kind.name.lower()}
+    if leaf.kind is Kind.TRANSACTION:
+        body = Transaction.from_bytes(leaf.content).body
+        described |= {"contract": f"{body.contract}/{body.version}", "message": body.message_name}
+        described["signers"] = [signer.party.hex() for signer in body.signers]
+    described["outcome"] = leaf.outcome.code
+    described["events"] = [
+        {"event": f"{event.contract}.{event.name}", **_plain(event.value)} for event in leaf.outcome.events
+    ]
+    return described
+
+
+# audit
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from medchain.chain import Chain
+    from medchain.errors import UntrustedSigner
+    from medchain.ledger.trust import Trust
+
+    trust = Trust.load(options.trust) if options.trust else None
+    with Chain.open(options.chain) as chain:
+        with _progress("audit") as progress:
+            report = chain.audit(progress)
+        if trust is not None:
+            if trust.chain != chain.id:
+                raise UntrustedSigner("this is not the chain that the trust file names")
+            trust.verify(chain.checkpoint())
+    if options.json:
+        outcomes = [
+            {"contract": of, "code": code, "entries": count} for (of, code), count in report.outcomes.items()
+        ]
+        _print_json(
+            {
+                "holds": True,
+                "origin": report.origin,
+                "chain": report.chain.hex(),
+                "size": report.head.size,
+                "root": report.head.root.hex(),
+                "height": report.height,
+                "rows": report.rows,
+                "outcomes": outcomes,
+            }
+        )
+    else:
+        print(report)
+        if trust is not None:
+            print(f"  the last checkpoint is signed by {', '.join(map(str, trust.log_keys))}")
+    return 0
+
+
+@contextlib.contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A line on standard error that counts, if a person looks at it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(done: int, total: int | None) -> None:
+        share = f"{100 * done // total:3} %" if total else ""
+        print(f"\r{label} {share} {done:,}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr)
+
+
+# inspect
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    shown = _inspect_chain(options) if options.path.is_dir() else _inspect_file(options.path)
+    if options.json:
+        _print_json(shown)
+    else:
+        _print_lines(shown, indent="")
+    return 0
+
+
+def _inspect_chain(options: argparse.Namespace) -> dict[str, Any]:
+    from medchain.chain import Chain
+
+    with Chain.open(options.path) as chain:
+        header = chain.header()
+        shown: dict[str, Any] = {
+            "chain": chain.origin,
+            "id": chain.id.hex(),
+            "founded": _moment(chain.genesis.time),
+            "height": header.height,
+            "leaves": chain.head.size,
+            "root": chain.head.root.hex(),
+            "last_block": _moment(header.time),
+            "log_key": str(chain.trust.log_keys[0]),
+            "gate": [party.id.hex() for party in chain.gate.parties] if chain.gate else [],
+            "contracts": sorted(header.contracts),
+        }
+        last = list(chain.entries(max(0, chain.head.size - 2 * options.entries)))[-options.entries :]
+        if options.entries:
+            shown["entries"] = [{"index": index, "height": e.height, **_described(e)} for index, e in last]
+        return shown
+
+
+def _inspect_file(path: Path) -> dict[str, Any]:
+    from medchain.ledger.checkpoint import Checkpoint
+    from medchain.ledger.proof import PROOF_LIMIT, LogProof, StateExtra, read_extra
+    from medchain.ledger.trust import Trust
+
+    data = _read(path, PROOF_LIMIT)
+    if data.startswith(b"c2sp.org/tlog-proof@"):
+        proof = LogProof.parse(data)
+        extra = read_extra(proof.extra)
+        about = f"row of {extra.contract}.{extra.table}" if isinstance(extra, StateExtra) else "entry"
+        return {
+            "file": "tlog-proof (not verified)",
+            "about": about,
+            "index": proof.inclusion.index,
+            **_checkpoint(proof.checkpoint),
+        }
+    if b"\nlog " in b"\n" + data:
+        trust = Trust.parse(data.decode())
+        return {
+            "file": "trust file",
+            "origin": trust.origin,
+            "log_keys": [str(key) for key in trust.log_keys],
+            "chain": trust.chain.hex(),
+            "tag": trust.tag.hex(),
+            "names": {party.hex(): name for party, name in trust.names.items()},
+        }
+    return {"file": "checkpoint (not verified)", **_checkpoint(Checkpoint.parse(data))}
+
+
+def _checkpoint(checkpoint: Any) -> dict[str, Any]:
+    return {
+        "origin": checkpoint.origin,
+        "size": checkpoint.size,
+        "root": checkpoint.root.hex(),
+        "signatures": [line.name for line in checkpoint.note.signatures],
+    }
+
+
+# printing
+
+
+def _read(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise EncodingError(f"{path} has more than {limit} bytes")
+    return data
+
+
+def _plain(value: Any) -> Any:
+    """A canonical value as JSON shows it: bytes as hex."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _print_json(shown: dict[str, Any]) -> None:
+    json.dump(shown, sys.stdout, indent=2)
+    print()
+
+
+def _print_lines(shown: dict[str, Any], indent: str = "  ") -> None:
+    for key, value in shown.items():
+        values = value if isinstance(value, list) else [value]
+        for number, each in enumerate(values):
+            name = key.replace("_", " ") if number == 0 else ""
+            print(f"{indent}{name:<12}{_one_line(each)}")
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{key} {_one_line(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_one_line, value))
+    text = str(value)
+    return f"{text[:16]}…" if HEX.fullmatch(text) else text
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,136 @@
+"""The command line as a person calls it: output, exit status, no tracebacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import medchain as mc
+from medchain.cli import main
+from medchain.ledger.keys import Keys, Register
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    hospital, doctor = mc.Wallet.generate(), mc.Wallet.generate()
+    with mc.Chain.create(
+        folder / "c", origin="clinic.example/ehr", authority=hospital, gate=None, mark=folder / "mark"
+    ) as chain:
+        message = Register("person", doctor.party.signing_key, doctor.party.recipient_key)
+        receipt = chain.send(Keys, message, by=[hospital, doctor])
+        (folder / "entry").write_bytes(chain.prove(receipt))
+        (folder / "header").write_bytes(chain.prove(chain.head.size - 1))
+        (folder / "row").write_bytes(chain.prove_state(Keys.parties, doctor.party.id))
+        (folder / "checkpoint").write_bytes(bytes(chain.checkpoint()))
+        chain.trust.save(folder / "trust")
+    with mc.Chain.in_memory(origin="clinic.example/ehr", contracts=[]) as other:
+        other.trust.save(folder / "other-trust")
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.mark.parametrize(
+    ("proof", "words"),
+    [
+        ("entry", ["verified: entry of clinic.example/ehr, as of height 1", "keys/1", "register", "ok"]),
+        ("header", ["verified: header", "as of this checkpoint (size 3)"]),
+        ("row", ["verified: row", "table parties", "kind person"]),
+    ],
+)
+def test_verify_says_what_is_proved(
+    place: Path, capsys: pytest.CaptureFixture[str], proof: str, words: list[str]
+) -> None:
+    status, out, err = run(capsys, "verify", place / proof, "--trust", place / "trust")
+    assert (status, err) == (0, "")
+    assert all(word in out for word in words), out
+
+
+def test_verify_speaks_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "verify", place / "entry", "--trust", place / "trust", "--json")
+    shown = json.loads(out)
+    assert status == 0
+    assert shown["verified"] is True
+    assert (shown["index"], shown["height"], shown["message"]) == (1, 1, "register")
+    assert len(shown["signers"]) == 2
+
+
+def test_a_changed_proof_is_refused_with_the_reason(
+    place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    forged = tmp_path / "forged"
+    forged.write_text((place / "entry").read_text().replace("index 1", "index 0"))
+    status, out, err = run(capsys, "verify", forged, "--trust", place / "trust")
+    assert (status, out) == (1, "")
+    assert "RootMismatch" in err
+
+
+def test_another_chains_trust_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "verify", place / "entry", "--trust", place / "other-trust")
+    assert status == 1
+    assert "UntrustedSigner" in err
+    status, _, err = run(capsys, "audit", place / "c", "--trust", place / "other-trust")
+    assert status == 1
+    assert "UntrustedSigner" in err
+
+
+def test_audit_reports(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "audit", place / "c", "--trust", place / "trust")
+    assert (status, err) == (0, "")
+    assert "3 leaves in 2 blocks, all of it holds" in out
+    status, out, _ = run(capsys, "audit", place / "c", "--json")
+    assert json.loads(out)["outcomes"] == [{"contract": "keys", "code": "ok", "entries": 1}]
+    assert status == 0
+
+
+@pytest.mark.parametrize("what", ["c", "entry", "row", "checkpoint", "trust"])
+def test_inspect_shows_what_is_there(place: Path, capsys: pytest.CaptureFixture[str], what: str) -> None:
+    for more in ((), ("--json",)):
+        status, out, err = run(capsys, "inspect", place / what, *more)
+        assert (status, err) == (0, "")
+        assert "clinic.example/ehr" in out
+    if what == "c":
+        _, out, _ = run(capsys, "inspect", place / what, "--entries", 5)
+        assert "register" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (["verify", "nowhere", "--trust", "trust"], 2, "No such file"),
+        (["verify", "entry", "--trust", "checkpoint"], 1, "trust file"),
+        (["verify", "checkpoint", "--trust", "trust"], 1, "not a tlog-proof"),
+        (["audit", "nowhere"], 1, "no medchain chain"),
+        (["inspect", "mark"], 1, "note"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line(
+    place: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, word: str
+) -> None:
+    found, _, err = run(
+        capsys,
+        *[place / each if not each.startswith("-") and n else each for n, each in enumerate(arguments)],
+    )
+    assert found == status
+    assert word in err
+    assert err.count("\n") == 1
+
+
+def test_help_and_version() -> None:
+    for call in (["--help"], ["verify", "--help"], ["audit", "--help"], ["inspect", "--help"], ["--version"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "medchain", *call], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0
+        assert "medchain" in done.stdout
+    done = subprocess.run([sys.executable, "-m", "medchain"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2

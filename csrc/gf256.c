@@ -8,9 +8,9 @@
 #define LOW_BITS UINT64_C(0x0101010101010101)
 
 static uint8_t multiply(uint8_t a, uint8_t b) {
-    unsigned product = 0, x = a;
+    unsigned product = 0, x = a, y = b;
     for (unsigned bit = 0; bit < 8; bit++) {
-        product ^= x & (0u - (b >> bit & 1u));
+        product ^= x & (0u - (y >> bit & 1u));
         x = (x << 1) ^ (0x11bu & (0u - (x >> 7 & 1u)));
     }
     return (uint8_t)product;
@@ -28,9 +28,9 @@ static uint8_t invert(uint8_t a) {
 
 /* The eight bytes of `word`, each times `factor`. */
 static uint64_t multiply_word(uint64_t word, uint8_t factor) {
-    uint64_t product = 0;
+    uint64_t product = 0, bits = factor;
     for (unsigned bit = 0; bit < 8; bit++) {
-        product ^= word & (UINT64_C(0) - (uint64_t)(factor >> bit & 1));
+        product ^= word & (UINT64_C(0) - (bits >> bit & 1));
         uint64_t carry = word >> 7 & LOW_BITS;
         word = (word & ~(LOW_BITS << 7)) << 1 ^ carry * 0x1b;
     }

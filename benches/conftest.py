@@ -1,0 +1,32 @@
+"""The fixture ``compare`` and the table at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import harness
+import pytest
+
+_RESULTS: list[harness.Comparison] = []
+
+
+@pytest.fixture
+def compare(benchmark: Any) -> Callable[..., harness.Comparison]:
+    """`harness.compare`, whose result goes into the table and, with the times of our side, into build/bench.json."""
+
+    def measure(name: str, ours: harness.Side, baseline: harness.Side, **options: Any) -> harness.Comparison:
+        result = harness.compare(name, ours, baseline, **options)
+        _RESULTS.append(result)
+        benchmark.extra_info.update(result.to_json())
+        benchmark.pedantic(ours, rounds=options.get("rounds", 5))
+        return result
+
+    return measure
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if _RESULTS:
+        terminalreporter.write_line("")
+        for line in harness.table(_RESULTS):
+            terminalreporter.write_line(line)

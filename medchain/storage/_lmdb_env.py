@@ -13,7 +13,9 @@ neither a second writer's larger map nor a fork by itself. This module takes car
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ from weakref import WeakKeyDictionary
 
 import lmdb
 
-from medchain.errors import NewerFormat, NotAChain, StorageError, StorageFull
+from medchain.errors import Locked, NewerFormat, NotAChain, StorageError, StorageFull
 from medchain.storage._guard import is_full
 
 __all__ = ["SharedEnvironment", "Txn", "translated"]
@@ -37,19 +39,25 @@ TABLE_STEM: Final = b"medchain-store-"
 FIRST_MAP: Final = 1 << 20
 LARGEST_STEP: Final = 256 << 20
 MAX_READERS: Final = 1024
+SCARCE: Final = 1 << 20
 PATIENCE: Final = 10.0
 """Seconds for which growing the map waits until snapshots of this process are closed."""
 
 
 def translated(error: lmdb.Error, path: Path) -> StorageError:
     """Turn an error of LMDB into one of ours."""
-    if is_full(error.code) or isinstance(error, lmdb.MapFullError):
+    # LMDB reports a write that was cut short, which is how a disk gets full, as EIO.
+    if is_full(error.code) or (error.code == errno.EIO and _free_space(path) < SCARCE):
         return StorageFull(f"no room for the store at {path}: {error}")
     if isinstance(error, lmdb.ReadersFullError):
         return StorageError(f"more than {MAX_READERS} snapshots of {path} are open in all processes together")
     if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError)):
         return StorageError(f"the store at {path} is damaged ({error}); restore it from a copy")
     return StorageError(f"the store at {path} fails: {error}")
+
+
+def _free_space(path: Path) -> int:
+    return shutil.disk_usage(path).free
 
 
 class SharedEnvironment:
@@ -74,6 +82,10 @@ class SharedEnvironment:
         with _registry_lock:
             identity = _identity(path)
             shared = _registry.get(identity)
+            if identity in _inherited:
+                raise Locked(
+                    f"the store at {path} was open when this process was forked; start workers by 'spawn'"
+                )
             if shared is None:
                 shared = _registry[identity] = SharedEnvironment(path, writable=writable)
             elif writable and not shared._writable:
@@ -187,6 +199,7 @@ class SharedEnvironment:
 
 
 _registry: dict[tuple[int, int], SharedEnvironment] = {}
+_inherited: dict[tuple[int, int], SharedEnvironment] = {}  # by a forked child, which must not touch them
 _registry_lock = threading.RLock()
 
 
@@ -273,12 +286,10 @@ def _after_fork() -> None:
     # A child must not close the parent's environments: that would free the parent's reader slots in shared
     # memory.
     global _registry, _registry_lock
-    _inherited.extend(_registry.values())
+    _inherited.update(_registry)
     _registry = {}
     _registry_lock = threading.RLock()
 
-
-_inherited: list[SharedEnvironment] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -140,6 +140,7 @@ class _LmdbSnapshot(Snapshot):
 
     def _close(self) -> None:
         self._environment.end(self._txn)
+        del self._txn  # LMDB keeps the reader's slot as long as the object lives
 
 
 def _walk(

@@ -22,6 +22,9 @@ CHARACTER = 7.4
 """Width of a character of the font at its size, in pixels."""
 MOST = 120
 """Trees with more positions are shown as text."""
+PAPER, INK, LINE = "#ffffff", "#1f2937", "#64748b"
+"""Boxes are dark on white, so that they read the same on light and dark pages."""
+
 COLOURS = {
     "emergency": "#c2410c",
     "recovery": "#6d28d9",
@@ -107,9 +110,9 @@ class _Drawing:
         self.width = max(self.width, x + width + 2)
         y = middle - BOX / 2
         self.shapes.append(
-            f'<rect x="{x}" y="{y:g}" width="{width:g}" height="{BOX}" rx="{radius}" fill="Canvas"'
-            f' stroke="currentColor"{extra}/>'
-            f'<text x="{x + 8}" y="{middle + 4:g}" fill="currentColor">{escape(text)}</text>'
+            f'<rect x="{x}" y="{y:g}" width="{width:g}" height="{BOX}" rx="{radius}" fill="{PAPER}"'
+            f' stroke="{LINE}"{extra}/>'
+            f'<text x="{x + 8}" y="{middle + 4:g}" fill="{INK}">{escape(text)}</text>'
         )
 
     def edge(self, depth: int, start: float, to_depth: int, end: float) -> None:
@@ -118,14 +121,14 @@ class _Drawing:
         self.shapes.insert(
             0,
             f'<path d="M{x} {start:g}C{bend:g} {start:g} {bend:g} {end:g} {to} {end:g}" fill="none" '
-            f'stroke="currentColor" stroke-opacity=".45"/>',
+            f'stroke="{LINE}" stroke-opacity=".6"/>',
         )
 
     def svg(self, title: str) -> str:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
             f'width="{self.width:g}" height="{self.rows * ROW}" '
-            f'style="color-scheme:light dark;font:12px ui-monospace,monospace"><title>{title}</title>'
+            f'style="font:12px ui-monospace,monospace"><title>{title}</title>'
             f"{''.join(self.shapes)}</svg>"
         )
 

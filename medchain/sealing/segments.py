@@ -1,0 +1,166 @@
+"""The ciphertext of a part: STREAM over segments of 64 KiB (Hoang, Reyhanitabar, Rogaway, Vizár 2015).
+
+Each segment is AES-256-GCM under the part's key, with nonce = 11-byte counter ‖ last flag and the hash of the
+part header as associated data. So no segment can be cut off, added, doubled, or moved. Work goes by windows of
+16 segments: one buffer, one call to hash it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterable, Iterator
+
+from attrs import frozen
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from medchain._native import piece_hashes
+from medchain.errors import RootMismatch, SealingError
+from medchain.merkle import CompactRange
+from medchain.sealing.documents import TAG, Header
+from medchain.sealing.schedule import SEGMENT, extract, segment_keys
+
+__all__ = ["Sealing", "check_key", "open_part", "open_range", "seal_part"]
+
+_WINDOW = 16
+_STEP = SEGMENT + TAG
+"""Bytes of ciphertext in a full segment."""
+
+
+@frozen(slots=True)
+class Sealing:
+    """What is known of a part when its last segment has been sealed."""
+
+    length: int
+    segments: int
+    root: bytes
+
+
+def seal_part(key: bytes, associated: bytes, data: bytes | Iterable[bytes]) -> Iterator[bytes | Sealing]:
+    """The ciphertext of a part in pieces of up to 1 MiB, and last of all what it amounts to."""
+    cipher, log, length = AESGCM(key), CompactRange(), 0
+    buffer = bytearray(_WINDOW * _STEP)
+    for window, last in _windows(data):
+        counter, end = log.size, 0
+        for start in range(0, len(window) or 1, SEGMENT):
+            segment = window[start : start + SEGMENT]
+            final = last and start + SEGMENT >= len(window)
+            size = len(segment) + TAG
+            cipher.encrypt_into(
+                _nonce(counter, final), segment, associated, memoryview(buffer)[end : end + size]
+            )
+            counter, end = counter + 1, end + size
+        _append(log, memoryview(buffer)[:end])
+        length += len(window)
+        yield bytes(memoryview(buffer)[:end])
+    yield Sealing(length, log.size, log.root)
+
+
+def check_key(header: Header, index: int, part_key: bytes) -> bytes:
+    """The AES key of a part, if the part key is the one that the header commits to.
+
+    Raises:
+        SealingError: it is not. AES-GCM alone would not tell: a ciphertext can be made that opens under two keys.
+    """
+    key, commitment = segment_keys(extract(header.object, part_key), header.part_hash(index))
+    if not hmac.compare_digest(commitment, header.parts[index].commitment):
+        raise SealingError(f"part {index}: the key is not the one that the header commits to")
+    return key
+
+
+def open_part(
+    header: Header, index: int, part_key: bytes, read: Callable[[int, int], bytes]
+) -> Iterator[bytes]:
+    """The plaintext of a part, in pieces of up to 1 MiB.
+
+    Every piece is authentic when it comes; that it is the ciphertext of this header, and not another one that
+    somebody with the part key made, is certain when the iteration has ended without an error.
+
+    Raises:
+        SealingError: the key or a segment is wrong.
+        RootMismatch: all segments open, but they are not those that the header names.
+    """
+    part = header.parts[index]
+    log = CompactRange()
+    for window, plain in _open(header, index, part_key, read, 0, part.segments):
+        _append(log, memoryview(window))
+        yield plain
+    if log.root != part.root:
+        raise RootMismatch(f"part {index}: ciphertext", expected=part.root, computed=log.root)
+
+
+def open_range(
+    header: Header, index: int, part_key: bytes, read: Callable[[int, int], bytes], start: int, stop: int
+) -> Iterator[bytes]:
+    """Bytes `start` to `stop` of a part, in pieces. Each is authentic; the header's root is not checked."""
+    length = header.parts[index].length
+    start, stop, _ = slice(start, stop).indices(length)
+    if start >= stop:
+        check_key(header, index, part_key)
+        return
+    first = start // SEGMENT
+    at = first * SEGMENT
+    for _, plain in _open(header, index, part_key, read, first, -(-stop // SEGMENT)):
+        yield plain[max(0, start - at) : stop - at]
+        at += len(plain)
+
+
+def _open(
+    header: Header, index: int, part_key: bytes, read: Callable[[int, int], bytes], begin: int, end: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """Ciphertext and plaintext of the segments `begin` to `end`, window by window."""
+    part, offset = header.parts[index], header.offsets[index]
+    cipher, associated = AESGCM(check_key(header, index, part_key)), header.part_hash(index)
+    for first in range(begin, end, _WINDOW):
+        count = min(_WINDOW, end - first)
+        size = min(count * _STEP, part.size - first * _STEP)
+        window = read(offset + first * _STEP, size)
+        if len(window) != size:
+            raise SealingError(f"part {index}: the ciphertext is cut short")
+        view, plain = memoryview(window), bytearray(size - count * TAG)
+        for number in range(count):
+            segment = view[number * _STEP : (number + 1) * _STEP]
+            out = memoryview(plain)[number * SEGMENT : (number + 1) * SEGMENT]
+            at = first + number
+            try:
+                cipher.decrypt_into(_nonce(at, at == part.segments - 1), segment, associated, out)
+            except InvalidTag:
+                raise SealingError(
+                    f"part {index}: segment {at} is altered, moved or of another part"
+                ) from None
+        yield window, bytes(plain)
+
+
+def _nonce(counter: int, last: bool) -> bytes:
+    return counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
+
+
+def _append(log: CompactRange, ciphertext: memoryview) -> None:
+    hashes = piece_hashes(ciphertext, _STEP)
+    for at in range(0, len(hashes), 32):
+        log.append(hashes[at : at + 32])
+
+
+def _windows(data: bytes | Iterable[bytes]) -> Iterator[tuple[memoryview, bool]]:
+    """`data` in windows of whole segments and at last what remains, with whether it is the last one.
+
+    Nothing at all gives one empty last window. A window is kept back until there is something behind it, for the
+    last segment is sealed as such.
+    """
+    size = _WINDOW * SEGMENT
+    if isinstance(data, bytes | bytearray | memoryview):
+        view = memoryview(data).cast("B")
+        for at in range(0, len(view) or 1, size):
+            yield view[at : at + size], at + size >= len(view)
+        return
+    kept = bytearray()
+    for chunk in data:
+        view = memoryview(chunk).cast("B")
+        while len(kept) + len(view) > size:
+            room = size - len(kept)
+            kept += view[:room]
+            view = view[room:]
+            yield memoryview(bytes(kept)), False
+            kept.clear()
+        kept += view
+    yield memoryview(bytes(kept)), True

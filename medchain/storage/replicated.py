@@ -64,7 +64,7 @@ class ReplicatedBlobs(BlobStore):
         self.write_quorum = write_quorum
         self._members = tuple(_Member(position, store) for position, store in enumerate(stores))
         self._lock = threading.Lock()
-        self._let_in()
+        self._replay_erasures()
 
     @property
     def stores(self) -> tuple[BlobStore, ...]:
@@ -80,18 +80,16 @@ class ReplicatedBlobs(BlobStore):
 
     def _present(self) -> list[_Member]:
         """Give the members that can be used now, at least one."""
-        if self.away:
-            self._let_in()
+        if any(member.away and _graves(member) is not None for member in self._members):
+            self._replay_erasures()
         present = [member for member in self._members if not member.away]
         if not present:
             raise StorageError(f"none of the {len(self._members)} blob stores answers")
         return present
 
-    def _let_in(self) -> None:
-        """Replay erasures between the stores that answer; then those that came back count again."""
+    def _replay_erasures(self) -> None:
+        """Erase in every store that answers what any of them has erased; then those that came back count again."""
         with self._lock:
-            if not any(member.away and _graves(member) is not None for member in self._members):
-                return
             answers = [(member, _graves(member)) for member in self._members]
             erased = set[bytes]().union(*(graves for _, graves in answers if graves is not None))
             for member, graves in answers:
@@ -182,7 +180,7 @@ class ReplicatedBlobs(BlobStore):
 
         `progress(done, total)` counts blobs. Raises StorageError if no store answers at all.
         """
-        self._let_in()
+        self._replay_erasures()
         blobs = [(object_id, digest) for object_id in self.objects() for digest in self.list(object_id)]
         copied = 0
         lost: list[Address] = []

@@ -1,0 +1,241 @@
+"""ReplicatedBlobs: the loss of any one store, damage, quorums, erasures that a store missed."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+import pytest
+
+from medchain.errors import BlobDamaged, BlobMissing, StorageError, StorageFull
+from medchain.storage import FileBlobs, MemoryBlobs, ReplicatedBlobs
+from medchain.testing import FaultBlobs
+from medchain.testing.faults import Fault, fail, lose_answer, tear
+
+OBJECT = b"\x0b" * 32
+OTHER = b"\x0c" * 32
+PLENTY = 1 << 30
+CONTENT = bytes(range(100))
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    return [tmp_path / name for name in "abc"]
+
+
+@pytest.fixture
+def blobs(paths: list[Path]) -> ReplicatedBlobs:
+    return ReplicatedBlobs([FileBlobs(path) for path in paths], write_quorum=2)
+
+
+def trio() -> tuple[list[FaultBlobs], ReplicatedBlobs]:
+    members = [FaultBlobs(MemoryBlobs()) for _ in range(3)]
+    return members, ReplicatedBlobs(members, write_quorum=2)
+
+
+class TestReading:
+    @pytest.mark.parametrize("lost", [0, 1, 2])
+    def test_the_loss_of_any_one_disk_loses_nothing(
+        self, blobs: ReplicatedBlobs, paths: list[Path], lost: int
+    ) -> None:
+        digests = [
+            blobs.put(object_id, CONTENT + bytes([n])) for object_id in (OBJECT, OTHER) for n in range(3)
+        ]
+        shutil.rmtree(paths[lost])
+        for object_id, digest in zip([OBJECT] * 3 + [OTHER] * 3, digests, strict=True):
+            assert blobs.check(object_id, digest) == 101
+            assert blobs.get(object_id, digest, limit=PLENTY)[:100] == CONTENT
+            assert blobs.read(object_id, digest, 10, 5) == CONTENT[10:15]
+        assert blobs.away == (lost,)
+        replaced = FileBlobs(paths[lost])
+        report = blobs.repair()
+        assert (report.blobs, report.copied, report.lost, report.away) == (6, 6, (), ())
+        assert [*replaced.list(OBJECT), *replaced.list(OTHER)] == sorted(digests[:3]) + sorted(digests[3:])
+
+    @pytest.mark.parametrize("member", [0, 1, 2])
+    def test_any_byte_damaged_in_any_member_is_repaired_by_reading(
+        self, blobs: ReplicatedBlobs, paths: list[Path], member: int
+    ) -> None:
+        digest = blobs.put(OBJECT, CONTENT)
+        file = paths[member] / OBJECT.hex() / digest.hex()
+        for position in range(0, 100, 9):
+            file.write_bytes(CONTENT[:position] + b"!" + CONTENT[position + 1 :])
+            assert blobs.get(OBJECT, digest, limit=PLENTY) == CONTENT
+            blobs.check(OBJECT, digest)
+            assert file.read_bytes() == CONTENT
+
+    def test_reading_repairs_what_it_passes(self, blobs: ReplicatedBlobs, paths: list[Path]) -> None:
+        digest = blobs.put(OBJECT, CONTENT)
+        (paths[0] / OBJECT.hex() / digest.hex()).unlink()
+        (paths[1] / OBJECT.hex() / digest.hex()).write_bytes(CONTENT[::-1])
+        assert blobs.get(OBJECT, digest, limit=PLENTY) == CONTENT
+        for path in paths[:2]:
+            assert (path / OBJECT.hex() / digest.hex()).read_bytes() == CONTENT
+
+    @pytest.mark.parametrize("damage", [CONTENT[:50], CONTENT * 1000, b""])
+    def test_a_copy_of_another_length_misleads_nobody(
+        self, blobs: ReplicatedBlobs, paths: list[Path], damage: bytes
+    ) -> None:
+        digest = blobs.put(OBJECT, CONTENT)
+        (paths[0] / OBJECT.hex() / digest.hex()).write_bytes(damage)
+        assert blobs.size(OBJECT, digest) == 100
+        assert blobs.read(OBJECT, digest, 60, 40) == CONTENT[60:]
+        assert blobs.get(OBJECT, digest, limit=100) == CONTENT
+
+    def test_damage_in_every_member_is_told_and_nothing_is_overwritten(
+        self, blobs: ReplicatedBlobs, paths: list[Path]
+    ) -> None:
+        digest = blobs.put(OBJECT, CONTENT)
+        for path in paths:
+            (path / OBJECT.hex() / digest.hex()).write_bytes(CONTENT[::-1])
+        for attempt in (lambda: blobs.get(OBJECT, digest, limit=PLENTY), lambda: blobs.check(OBJECT, digest)):
+            with pytest.raises(BlobDamaged):
+                attempt()
+        assert blobs.repair().lost == ((OBJECT, digest),)
+        assert (paths[0] / OBJECT.hex() / digest.hex()).read_bytes() == CONTENT[::-1]
+
+    def test_a_blob_is_called_missing_only_if_a_store_must_know(self) -> None:
+        members, blobs = trio()
+        members[0].down = True
+        with pytest.raises(BlobMissing):
+            blobs.get(OBJECT, bytes(32), limit=PLENTY)
+        members[1].down = True
+        with pytest.raises(StorageError) as caught:
+            blobs.get(OBJECT, bytes(32), limit=PLENTY)
+        assert not isinstance(caught.value, BlobMissing)
+
+    def test_repair_tells_its_progress(self, blobs: ReplicatedBlobs) -> None:
+        for number in range(3):
+            blobs.put(OBJECT, bytes([number]))
+        seen: list[tuple[int, int]] = []
+        blobs.repair(progress=lambda done, total: seen.append((done, total)))
+        assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+class TestWriting:
+    def test_a_blob_lies_in_every_member(self, blobs: ReplicatedBlobs) -> None:
+        digest = blobs.put(OBJECT, [CONTENT, CONTENT])
+        for member in blobs.stores:
+            assert member.get(OBJECT, digest, limit=PLENTY) == CONTENT * 2
+
+    @pytest.mark.parametrize("write", [1, 2, 3])
+    @pytest.mark.parametrize("fault", [fail(), tear(), lose_answer()])
+    def test_one_member_that_fails_at_any_step_does_not_matter(self, write: int, fault: Fault) -> None:
+        members = [FaultBlobs(MemoryBlobs(), {write: fault}), MemoryBlobs(), MemoryBlobs()]
+        blobs = ReplicatedBlobs(members, write_quorum=2)
+        digest = blobs.put(OBJECT, [CONTENT, CONTENT])
+        for member in members[1:]:
+            assert member.check(OBJECT, digest) == 200
+        assert blobs.repair().away == ()
+        assert members[0].check(OBJECT, digest) == 200
+
+    @pytest.mark.parametrize("write", [1, 2, 3])
+    def test_without_a_quorum_the_put_fails_and_can_be_repeated(self, write: int) -> None:
+        members = [FaultBlobs(MemoryBlobs(), {write: fail()}) for _ in range(2)] + [FaultBlobs(MemoryBlobs())]
+        blobs = ReplicatedBlobs(members, write_quorum=2)
+        with pytest.raises(StorageError, match="1 of 3 blob stores take the blob, 2 are needed"):
+            blobs.put(OBJECT, [CONTENT, CONTENT])
+        digest = blobs.put(OBJECT, [CONTENT, CONTENT])
+        assert [member.check(OBJECT, digest) for member in members] == [200] * 3
+
+    def test_what_a_failed_put_left_is_erased_with_its_object(self) -> None:
+        members = [FaultBlobs(MemoryBlobs(), {2: fail()}) for _ in range(2)] + [FaultBlobs(MemoryBlobs())]
+        blobs = ReplicatedBlobs(members, write_quorum=2)
+        with pytest.raises(StorageError):
+            blobs.put(OBJECT, [CONTENT])
+        blobs.erase(OBJECT)
+        assert [member.list(OBJECT) for member in members] == [[]] * 3
+
+    def test_full_disks_are_told_as_such(self) -> None:
+        members = [FaultBlobs(MemoryBlobs(), {1: fail(errno.ENOSPC)}) for _ in range(2)]
+        with pytest.raises(StorageFull):
+            ReplicatedBlobs(members, write_quorum=2).put(OBJECT, CONTENT)
+
+    @pytest.mark.parametrize("quorum", [-1, 0, 4])
+    def test_a_quorum_fits_the_stores(self, quorum: int) -> None:
+        with pytest.raises(ValueError, match="quorum"):
+            ReplicatedBlobs([MemoryBlobs() for _ in range(3)], write_quorum=quorum)
+
+    def test_a_store_counts_once(self) -> None:
+        store = MemoryBlobs()
+        with pytest.raises(ValueError, match="only once"):
+            ReplicatedBlobs([store, store], write_quorum=1)
+
+
+class TestErasure:
+    def test_a_store_that_was_away_erases_before_it_serves(self) -> None:
+        members, blobs = trio()
+        digest = blobs.put(OBJECT, CONTENT)
+        members[0].down = True
+        assert blobs.erase(OBJECT) == 1
+        assert blobs.away == (0,)
+        members[0].down = False
+        with pytest.raises(BlobMissing):
+            blobs.get(OBJECT, digest, limit=PLENTY)
+        assert blobs.away == ()
+        assert members[0].list(OBJECT) == []
+        assert members[0].erased(OBJECT)
+
+    def test_erasures_are_replayed_after_a_restart(self) -> None:
+        members, blobs = trio()
+        digest = blobs.put(OBJECT, CONTENT)
+        members[2].down = True
+        blobs.erase(OBJECT)
+        members[2].down = False
+        again = ReplicatedBlobs(members, write_quorum=2)
+        assert members[2].list(OBJECT) == []
+        assert again.repair().copied == 0
+        with pytest.raises(BlobMissing):
+            again.get(OBJECT, digest, limit=PLENTY)
+
+    def test_an_old_copy_of_a_disk_does_not_bring_erased_data_back(
+        self, blobs: ReplicatedBlobs, paths: list[Path], tmp_path: Path
+    ) -> None:
+        digest = blobs.put(OBJECT, CONTENT)
+        shutil.copytree(paths[0], tmp_path / "backup")
+        blobs.erase(OBJECT)
+        shutil.rmtree(paths[0])
+        (tmp_path / "backup").rename(paths[0])
+        assert blobs.list(OBJECT) == []
+        with pytest.raises(BlobMissing):
+            blobs.get(OBJECT, digest, limit=PLENTY)
+        blobs.repair()
+        assert not (paths[0] / OBJECT.hex()).exists()
+        assert not (paths[1] / OBJECT.hex()).exists()
+
+    def test_a_new_disk_learns_what_was_erased(self, blobs: ReplicatedBlobs, paths: list[Path]) -> None:
+        blobs.put(OBJECT, CONTENT)
+        blobs.erase(OBJECT)
+        shutil.rmtree(paths[1])
+        FileBlobs(paths[1])
+        blobs.repair()
+        with pytest.raises(StorageError, match="erased"):
+            FileBlobs(paths[1]).put(OBJECT, CONTENT)
+
+    def test_an_erasure_that_reaches_too_few_is_an_error_and_still_holds(self) -> None:
+        members, blobs = trio()
+        digest = blobs.put(OBJECT, CONTENT)
+        members[0].down = members[1].down = True
+        with pytest.raises(StorageError, match="erased in 1 of 3 stores, 2 are needed"):
+            blobs.erase(OBJECT)
+        members[0].down = members[1].down = False
+        with pytest.raises(BlobMissing):
+            blobs.get(OBJECT, digest, limit=PLENTY)
+        assert [member.erased(OBJECT) for member in members] == [True] * 3
+
+    def test_none_that_answers_is_an_error_whatever_is_asked(self) -> None:
+        members, blobs = trio()
+        for member in members:
+            member.down = True
+        for attempt in (
+            lambda: blobs.put(OBJECT, CONTENT),
+            lambda: blobs.get(OBJECT, bytes(32), limit=1),
+            lambda: blobs.list(OBJECT),
+            lambda: blobs.erase(OBJECT),
+            blobs.objects,
+            blobs.tombstones,
+            blobs.repair,
+        ):
+            with pytest.raises(StorageError, match=r"none of the 3 blob stores answers|needed"):
+                attempt()

@@ -20,8 +20,12 @@ const uint32_t mc_sha256_constants[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
+/* Big-endian. Said in one piece, since compilers make much ado of storing byte by byte in a loop. */
 static void store(uint8_t *p, uint32_t x) {
-    p[0] = (uint8_t)(x >> 24), p[1] = (uint8_t)(x >> 16), p[2] = (uint8_t)(x >> 8), p[3] = (uint8_t)x;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    x = __builtin_bswap32(x);
+#endif
+    memcpy(p, &x, sizeof x);
 }
 
 static void store_digest(uint8_t *digest, const uint32_t state[8]) {
@@ -34,74 +38,118 @@ static void store_length(uint8_t *end, uint64_t bytes) {
     store(end - 4, (uint32_t)(bytes << 3));
 }
 
+/* One message, or as many as the kernel has lanes. */
 static void compress_all(const struct mc_kernel *kernel, unsigned lanes, uint32_t states[][8],
                          const uint8_t *const data[], size_t blocks) {
-    if (lanes > 1 && lanes == kernel->lanes) {
+    if (lanes == 1)
+        kernel->compress(states[0], data[0], blocks);
+    else
         kernel->compress_lanes(states, data, blocks);
-        return;
-    }
-    for (unsigned lane = 0; lane < lanes; lane++)
-        kernel->compress(states[lane], data[lane], blocks);
 }
 
-/* Hash `lanes` messages of `size` bytes each, with the byte `prefix` before them unless it is negative. Everything is
- * read before anything is written, so that `out` may overlap `data`. */
-static void hash_lanes(const struct mc_kernel *kernel, unsigned lanes, int prefix, const uint8_t *const data[],
-                       size_t size, uint8_t *out) {
-    uint32_t states[MC_MAX_LANES][8];
-    uint8_t buffers[MC_MAX_LANES][128];
+/* Messages of one size. As many as STAGE are put together in buffers before the first is compressed: a kernel that reads
+ * what has just been written, cut otherwise, would wait for it. What all have in common, padding and length, is written
+ * once. Digests are stored after everything was read, so that they may overlap the messages. */
+#define STAGE 16
+
+struct batch {
+    const struct mc_kernel *kernel;
+    size_t size;     /* of a message, without its prefix */
+    bool prefixed;
+    uint8_t prefix;
+    bool short_;     /* a message with prefix and padding fits into a buffer; else the buffer takes what is behind the
+                        last whole block */
+    size_t end;      /* where the padding begins in a buffer */
+    size_t blocks;   /* how many blocks of a buffer count */
+    size_t prepared; /* how many buffers are padded */
+    uint8_t buffers[STAGE][128];
+};
+
+static struct batch *start(struct batch *batch, const struct mc_kernel *kernel, int prefix, size_t size) {
+    batch->kernel = kernel;
+    batch->size = size;
+    batch->prefixed = prefix >= 0;
+    batch->prefix = (uint8_t)prefix;
+    size_t total = size + batch->prefixed;
+    batch->short_ = total + 9 <= sizeof batch->buffers[0];
+    batch->end = batch->short_ ? total : total % 64;
+    batch->blocks = (batch->end + 9 + 63) / 64;
+    batch->prepared = 0;
+    return batch;
+}
+
+static void prepare(struct batch *batch, size_t count) {
+    for (; batch->prepared < count; batch->prepared++) {
+        uint8_t *buffer = batch->buffers[batch->prepared];
+        memset(buffer, 0, 64 * batch->blocks);
+        buffer[0] = batch->prefix;
+        buffer[batch->end] = 0x80;
+        store_length(buffer + 64 * batch->blocks, (uint64_t)batch->size + batch->prefixed);
+    }
+}
+
+/* The whole blocks of long messages: the first is put together behind the prefix, the others are read where they lie. */
+static void absorb_whole(const struct batch *batch, unsigned lanes, const uint8_t *const data[], uint32_t states[][8]) {
+    uint8_t first[MC_MAX_LANES][64];
     const uint8_t *at[MC_MAX_LANES];
-    size_t filled = prefix < 0 ? 0 : 1, taken = 0;
-    for (unsigned lane = 0; lane < lanes; lane++) {
-        memcpy(states[lane], mc_sha256_initial, sizeof states[lane]);
-        buffers[lane][0] = (uint8_t)prefix;
-    }
-    if (filled && size >= 63) {
+    size_t taken = 0;
+    if (batch->prefixed) {
+        taken = 63;
         for (unsigned lane = 0; lane < lanes; lane++) {
-            memcpy(buffers[lane] + 1, data[lane], 63);
-            at[lane] = buffers[lane];
+            first[lane][0] = batch->prefix;
+            memcpy(first[lane] + 1, data[lane], taken);
+            at[lane] = first[lane];
         }
-        compress_all(kernel, lanes, states, at, 1);
-        filled = 0, taken = 63;
+        compress_all(batch->kernel, lanes, states, at, 1);
     }
-    if (!filled) { /* whole blocks are read where they lie */
-        for (unsigned lane = 0; lane < lanes; lane++)
-            at[lane] = data[lane] + taken;
-        compress_all(kernel, lanes, states, at, (size - taken) / 64);
-        taken += (size - taken) / 64 * 64;
-    }
-    size_t rest = size - taken, end = filled + rest, blocks = end < 56 ? 1 : 2;
-    for (unsigned lane = 0; lane < lanes; lane++) {
-        uint8_t *buffer = buffers[lane];
-        if (rest)
-            memcpy(buffer + filled, data[lane] + taken, rest);
-        buffer[end] = 0x80;
-        memset(buffer + end + 1, 0, 64 * blocks - end - 1);
-        store_length(buffer + 64 * blocks, (uint64_t)size + (prefix < 0 ? 0 : 1));
-        at[lane] = buffer;
-    }
-    compress_all(kernel, lanes, states, at, blocks);
     for (unsigned lane = 0; lane < lanes; lane++)
-        store_digest(out + 32 * lane, states[lane]);
+        at[lane] = data[lane] + taken;
+    compress_all(batch->kernel, lanes, states, at, (batch->size - taken) / 64);
+}
+
+/* Hash `count` messages, STAGE at most. */
+static void hash_staged(struct batch *batch, size_t count, const uint8_t *const data[], uint8_t *out) {
+    uint32_t states[STAGE][8];
+    const uint8_t *at[STAGE];
+    prepare(batch, count);
+    size_t begin = batch->short_ && batch->prefixed ? 1 : 0, rest = batch->end - begin;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(states[i], mc_sha256_initial, sizeof states[i]);
+        if (rest)
+            memcpy(batch->buffers[i] + begin, data[i] + (batch->size - rest), rest);
+        at[i] = batch->buffers[i];
+    }
+    for (size_t i = 0; i < count;) {
+        unsigned lanes = count - i < batch->kernel->lanes ? 1 : batch->kernel->lanes;
+        if (!batch->short_)
+            absorb_whole(batch, lanes, data + i, states + i);
+        compress_all(batch->kernel, lanes, states + i, at + i, batch->blocks);
+        i += lanes;
+    }
+    for (size_t i = 0; i < count; i++)
+        store_digest(out + 32 * i, states[i]);
 }
 
 void mc_sha256(const uint8_t *data, size_t size, uint8_t *digest) {
-    hash_lanes(mc_current_kernel(), 1, -1, &data, size, digest);
+    struct batch batch;
+    hash_staged(start(&batch, mc_current_kernel(), -1, size), 1, &data, digest);
 }
 
 void mc_hash_many(int prefix, const uint8_t *data, size_t size, const uint64_t *offsets, size_t count, uint8_t *out) {
-    const struct mc_kernel *kernel = mc_current_kernel();
-    const uint8_t *messages[MC_MAX_LANES];
-    for (size_t i = 0; i < count;) {
-        if (offsets)
-            size = (size_t)(offsets[i + 1] - offsets[i]);
-        unsigned lanes = 0;
-        do { /* as many neighbours of equal size as the kernel takes in step */
-            messages[lanes] = data + (offsets ? (size_t)offsets[i + lanes] : (i + lanes) * size);
-            lanes++;
-        } while (lanes < kernel->lanes && i + lanes < count &&
-                 (!offsets || offsets[i + lanes + 1] - offsets[i + lanes] == size));
-        hash_lanes(kernel, lanes, prefix, messages, size, out + 32 * i);
-        i += lanes;
+    const uint8_t *messages[STAGE];
+    struct batch batch;
+    start(&batch, mc_current_kernel(), prefix, size);
+    for (size_t done = 0; done < count;) {
+        const uint64_t *from = offsets ? offsets + done : NULL;
+        if (from && from[1] - from[0] != batch.size)
+            start(&batch, batch.kernel, prefix, (size_t)(from[1] - from[0]));
+        size_t staged = 0;
+        do { /* as many neighbours as have one size */
+            messages[staged] = data + (from ? (size_t)from[staged] : (done + staged) * size);
+            staged++;
+        } while (staged < STAGE && done + staged < count &&
+                 (!from || from[staged + 1] - from[staged] == batch.size));
+        hash_staged(&batch, staged, messages, out + 32 * done);
+        done += staged;
     }
 }

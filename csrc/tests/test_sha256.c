@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { MOST = 300, COUNT = 7 };
+enum { MOST = 300, COUNT = 19 };
 
 static void use(const char *name) {
     size_t rank = 0;
@@ -38,7 +38,7 @@ static void knows_abc(void) {
 }
 
 int main(void) {
-    uint8_t *data = malloc(MOST * COUNT);
+    uint8_t *data = malloc((size_t)MOST * COUNT);
     CHECK(data != NULL);
     for (size_t i = 0; i < MOST * COUNT; i++)
         data[i] = (uint8_t)(i * 167 + i / 251);

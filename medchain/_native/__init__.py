@@ -229,10 +229,11 @@ def _hash_many_into(prefix: int, messages: Sequence[bytes]) -> bytearray:
     if count == 0:
         return out
     data = b"".join(messages)
-    if len(set(map(len, messages))) == 1:
-        lib.mc_hash_many(prefix, data, len(messages[0]), ffi.NULL, count, _into(out))
+    lengths = list(map(len, messages))
+    if lengths.count(lengths[0]) == count:
+        lib.mc_hash_many(prefix, data, lengths[0], ffi.NULL, count, _into(out))
     else:
-        offsets = array("Q", accumulate(map(len, messages), initial=0))
+        offsets = array("Q", accumulate(lengths, initial=0))
         lib.mc_hash_many(prefix, data, 0, _offsets(offsets), count, _into(out))
     return out
 

@@ -91,7 +91,7 @@ static void prepare(struct batch *batch, size_t count) {
 /* The whole blocks of long messages: the first is put together behind the prefix, the others are read where they lie. */
 static void absorb_whole(const struct batch *batch, unsigned lanes, const uint8_t *const data[], uint32_t states[][8]) {
     uint8_t first[MC_MAX_LANES][64];
-    const uint8_t *at[MC_MAX_LANES];
+    const uint8_t *at[MC_MAX_LANES] = {NULL};
     size_t taken = 0;
     if (batch->prefixed) {
         taken = 63;

@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +40,9 @@ TABLE_STEM: Final = b"medchain-store-"
 FIRST_MAP: Final = 1 << 20
 LARGEST_STEP: Final = 256 << 20
 MAX_READERS: Final = 1024
+READER_ROOM = 1 << 30 if sys.maxsize > 1 << 32 else 0
+"""Bytes that a reading process maps beyond the file, so that it seldom has to follow the writer's growth."""
+
 SCARCE: Final = 1 << 20
 PATIENCE: Final = 10.0
 """Seconds for which growing the map waits until snapshots of this process are closed."""
@@ -88,9 +92,13 @@ class SharedEnvironment:
                 )
             if shared is None:
                 shared = _registry[identity] = SharedEnvironment(path, writable=writable)
-            elif writable and not shared._writable:
-                shared._reopen_for_writing()
             shared._handles += 1
+            try:
+                if writable and not shared._writable:
+                    shared._reopen_for_writing()
+            except BaseException:
+                shared.release()
+                raise
             return shared
 
     def release(self) -> None:
@@ -230,15 +238,16 @@ def _open_environment(path: Path, *, writable: bool) -> tuple[lmdb.Environment, 
     length = (path / DATA_FILE).stat().st_size
     if length == 0:
         raise StorageError(f"the store at {path} is damaged: {DATA_FILE} is empty; restore it from a copy")
+    room = 0 if writable else READER_ROOM
     options: dict[str, Any] = {"max_dbs": 1, "max_readers": MAX_READERS, "mode": 0o600, "create": False}
     try:
-        env = lmdb.open(str(path), map_size=max(length, FIRST_MAP), readonly=not writable, **options)
+        env = lmdb.open(str(path), map_size=max(length, FIRST_MAP) + room, readonly=not writable, **options)
     except lmdb.InvalidError as error:
         raise NotAChain(f"{path} holds no store: {error}") from error
     except lmdb.Error as error:
         raise _refused(error, path) from error
     try:
-        _check_length(env, path, length)
+        _check_length(env, path)
         if writable:
             env.reader_check()
             _extend(path, env.info()["map_size"])
@@ -258,8 +267,9 @@ def _refused(error: lmdb.Error, path: Path) -> StorageError:
     return translated(error, path)
 
 
-def _check_length(env: lmdb.Environment, path: Path, length: int) -> None:
+def _check_length(env: lmdb.Environment, path: Path) -> None:
     needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    length = (path / DATA_FILE).stat().st_size  # looked up afterwards, since a writer may let it grow
     if length < needed:
         raise StorageError(
             f"the store at {path} is damaged: {DATA_FILE} has {length} bytes of {needed};"

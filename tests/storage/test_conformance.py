@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from medchain.storage import BlobStore, FileBlobs, LmdbStore, MemoryBlobs, MemoryStore, ReplicatedBlobs, Store
 from medchain.testing import BlobStoreConformance, FaultBlobs, FaultStore, StoreConformance
@@ -17,6 +18,18 @@ class TestMemoryStore(StoreConformance):
 
 class TestLmdbStore(StoreConformance):
     make = LmdbStore
+
+
+class TestStoreOfTheHowTo(StoreConformance):
+    persistent = False
+
+    def make(self, path: Path) -> Store:
+        page = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-store.md"
+        code = page.read_text().split("```{testcode}\n")[1].split("```")[0].split("with TupleStore()")[0]
+        names: dict[str, Any] = {}
+        exec(code, names)
+        store: Store = names["TupleStore"]()
+        return store
 
 
 class TestFaultStoreWithoutFaults(StoreConformance):

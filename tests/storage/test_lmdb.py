@@ -256,8 +256,11 @@ class TestGrowth:
             put(store, b=bytes(3_000_000))
             assert store.get(b"a") == b"1"
 
-    def test_reading_processes_follow_growth(self, path: Path, start: Start) -> None:
+    @pytest.mark.parametrize("room", [0, 1 << 30])
+    def test_reading_processes_follow_growth(self, path: Path, start: Start, room: int) -> None:
         script = """
+from medchain.storage import _lmdb_env
+_lmdb_env.READER_ROOM = int(sys.argv[2])
 store = LmdbStore(path, read_only=True)
 last = -1
 while last < 39:
@@ -270,7 +273,7 @@ while last < 39:
 say('seen all')
 """
         with LmdbStore(path) as store:
-            readers = [start(script, path) for _ in range(2)]
+            readers = [start(script, path, room) for _ in range(2)]
             assert [hear(reader) for reader in readers] == ["reading"] * 2
             for number in range(40):
                 put(store, **{f"{number:02}": bytes([number]) * 200_000})

@@ -151,9 +151,8 @@ class SharedEnvironment:
     def write(self, apply: Callable[[Txn], None], size: int) -> None:
         """Run `apply` in a write transaction and commit it durably; without room, grow and run again."""
         if self._used() * 2 > self._map_size() and not self._open:
-            with suppress(
-                StorageError, OSError
-            ):  # early and without waiting; what cannot be now can be later
+            # Early and without waiting; what cannot be now can be later.
+            with suppress(StorageError, OSError):
                 self._grow(0, patience=0)
         while True:
             txn = self.begin(write=True)

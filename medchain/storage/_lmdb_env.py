@@ -70,9 +70,8 @@ class SharedEnvironment:
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
         self._handles = 0
-        self._open: WeakKeyDictionary[Txn, int] = (
-            WeakKeyDictionary()
-        )  # transactions and the threads that began them
+        # Open transactions, and the threads that began them.
+        self._open: WeakKeyDictionary[Txn, int] = WeakKeyDictionary()
         self._moving = False
         self._gate = threading.Condition(threading.RLock())
         self._writable = writable

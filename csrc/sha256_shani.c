@@ -11,6 +11,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* The registers are the 128-bit ones that every x86-64 system saves, so the processor alone decides. */
 static bool usable(void) {
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_SSSE3) || !(c & bit_SSE4_1))

@@ -16,6 +16,9 @@ _MOST_LEAVES = 32
 """Up to this size a tree is drawn node by node, above it as its complete subtrees."""
 
 _STEP, _RISE, _MARGIN = 26, 40, 22
+_SIDE = 48
+"""Room left and right, so that the label of a small tree's root fits."""
+
 _SOLID, _OPEN, _LINE, _TEXT = "#2a7f9e", "#e08a2c", "#9aa5ad", "#7a868e"
 
 
@@ -42,7 +45,7 @@ def tree_svg(size: int, fetch: _Fetch) -> str:
     def draw(begin: int, end: int) -> _Drawn:
         count = end - begin
         if count == 1:
-            node = _Drawn(_MARGIN + _STEP * begin, 0, fetch(0, begin), complete=True)
+            node = _Drawn(_SIDE + _STEP * begin, 0, fetch(0, begin), complete=True)
         else:
             middle = begin + (1 << (count - 1).bit_length() - 1)
             left, right = draw(begin, middle), draw(middle, end)
@@ -58,9 +61,9 @@ def tree_svg(size: int, fetch: _Fetch) -> str:
         return node
 
     root = draw(0, size)
-    labels = [_text(_MARGIN + _STEP * i, y(0) + 20, str(i)) for i in range(size)]
+    labels = [_text(_SIDE + _STEP * i, y(0) + 20, str(i)) for i in range(size)]
     title = _text(root.x, 12, f"{root.hash.hex()[:12]}…")
-    width = max(2 * _MARGIN + _STEP * (size - 1), 150)
+    width = 2 * _SIDE + _STEP * (size - 1)
     return _svg(width, y(0) + 28, [*shapes, *labels, title], root.hash)
 
 

@@ -53,7 +53,7 @@ def decode(data: bytes | bytearray | memoryview, *, limit: int = 16 << 20) -> Va
     Raises:
         EncodingError: too long, or not in canonical form; ``offset`` tells where.
     """
-    data = bytes(data)
+    data = _whole(data)
     check(data, limit=limit)
     value: Value = _decode(data)
     return value
@@ -63,10 +63,15 @@ def check(data: bytes | bytearray | memoryview, *, limit: int = 16 << 20) -> Non
     """Raise EncodingError unless `data` is canonical and has at most `limit` bytes; builds no value."""
     if len(data) > limit:
         raise EncodingError(f"{len(data)} bytes where at most {limit} are accepted")
-    fault = canonical(bytes(data))
+    fault = canonical(_whole(data))
     if fault is not None:
         offset, reason = fault
         raise EncodingError(reason, offset=offset)
+
+
+def _whole(data: bytes | bytearray | memoryview) -> bytes:
+    """`data` as bytes. Not by ``bytes(data)`` alone, which takes a number for a length."""
+    return data if type(data) is bytes else bytes(memoryview(data))
 
 
 def _encode_plainly(value: Value) -> bytes:

@@ -36,7 +36,8 @@ def tree_svg(size: int, fetch: _Fetch) -> str:
         return _svg(160, 40, [_text(80, 24, "empty log")], EMPTY_ROOT)
     if size > _MOST_LEAVES:
         return _mountains(size, fetch)
-    shapes: list[str] = []
+    edges: list[str] = []
+    dots: list[str] = []
     height = (size - 1).bit_length()
 
     def y(level: int) -> int:
@@ -56,15 +57,15 @@ def tree_svg(size: int, fetch: _Fetch) -> str:
                 node_hash(left.hash, right.hash),
                 complete=full,
             )
-            shapes.extend(_edge(node.x, y(node.height), child.x, y(child.height)) for child in (left, right))
-        shapes.append(_dot(node, y(node.height)))
+            edges.extend(_edge(node.x, y(node.height), child.x, y(child.height)) for child in (left, right))
+        dots.append(_dot(node, y(node.height)))
         return node
 
     root = draw(0, size)
     labels = [_text(_SIDE + _STEP * i, y(0) + 20, str(i)) for i in range(size)]
     title = _text(root.x, 12, f"{root.hash.hex()[:12]}…")
     width = 2 * _SIDE + _STEP * (size - 1)
-    return _svg(width, y(0) + 28, [*shapes, *labels, title], root.hash)
+    return _svg(width, y(0) + 28, [*edges, *dots, *labels, title], root.hash)
 
 
 def path_html(index: int, size: int, path: Sequence[bytes]) -> str:

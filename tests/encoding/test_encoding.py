@@ -179,6 +179,12 @@ def test_other_buffers(kind: type) -> None:
     assert decode(kind(encode([1, "a"]))) == [1, "a"]
 
 
+@pytest.mark.parametrize("data", [1, "text", None, [0]])
+def test_what_is_no_buffer_is_a_mistake(data: Any) -> None:
+    with pytest.raises(TypeError):
+        decode(data)
+
+
 @pytest.mark.parametrize(
     "value",
     [1.0, math.nan, (1, 2), {1: 2}, {None: 1}, {b"k": 1}, {1, 2}, object(), bytearray(b"x"), [[(1,)]]],

@@ -98,5 +98,9 @@ def _pending(bundle: SealedHeader, clause: str, waiting: Mapping[int, tuple[byte
     ids = tuple(dict.fromkeys(holder for holders in waiting.values() for holder in holders))
     names = ", ".join(bundle.policy.name(holder) for holder in ids)
     parts = sorted(part for part in waiting if part)
-    which = f" for parts {', '.join(map(str, parts[:8]))}{'…' if len(parts) > 8 else ''}" if parts else ""
+    which = (
+        f" for parts {', '.join(map(str, parts[:8]))}{'…' if len(parts) > 8 else ''}"
+        if parts and len(bundle.header.parts) > 2
+        else ""
+    )
     return Pending(f"too few shares under clause {clause}{which}: still waiting for {names}", waiting_for=ids)

@@ -135,6 +135,11 @@ class Header:
             raise ValueError(f"parts are numbered from 1 to {len(self.parts) - 1}")
         return chosen
 
+    @functools.cached_property
+    def hash(self) -> bytes:
+        """SHA-256 of the bytes: the name of the header in blob stores."""
+        return hashlib.sha256(bytes(self)).digest()
+
     def __bytes__(self) -> bytes:
         return encode_record(self)
 
@@ -182,6 +187,11 @@ class Dealing:
         deals: tuple[Deal, ...] = self.clauses[self.policy.clauses.index(layout.clause)]
         return deals[layout.seats.index(seat)]
 
+    @functools.cached_property
+    def hash(self) -> bytes:
+        """SHA-256 of the bytes: the name of the dealing in blob stores."""
+        return hashlib.sha256(bytes(self)).digest()
+
     def __bytes__(self) -> bytes:
         return encode_record(self)
 
@@ -204,6 +214,11 @@ class Envelope:
     """Id of the recipient key."""
     sealed: bytes = field(repr=lambda sealed: f"<{len(sealed)} bytes>")
     suite: bytes = field(default=recipients.SUITE, validator=_check_suite, repr=False)
+
+    @functools.cached_property
+    def hash(self) -> bytes:
+        """SHA-256 of the bytes: the name of the envelope in blob stores."""
+        return hashlib.sha256(bytes(self)).digest()
 
     def __bytes__(self) -> bytes:
         return encode_record(self)
@@ -241,7 +256,7 @@ class SealedHeader:
         if self.dealing.header != self.header_hash:
             raise SealingError("the dealing belongs to another header")
         hashes = [deal.envelope for deals in self.dealing.clauses for deal in deals]
-        if hashes != [_hash(envelope) for envelope in self.envelopes]:
+        if hashes != [envelope.hash for envelope in self.envelopes]:
             raise SealingError("an envelope is not the one that the dealing names")
 
     @property
@@ -249,15 +264,15 @@ class SealedHeader:
         """The object's id, 32 bytes."""
         return self.header.object
 
-    @functools.cached_property
+    @property
     def header_hash(self) -> bytes:
         """SHA-256 of the header."""
-        return _hash(self.header)
+        return self.header.hash
 
-    @functools.cached_property
+    @property
     def dealing_hash(self) -> bytes:
         """SHA-256 of the dealing, which names the header: it fixes the whole bundle."""
-        return _hash(self.dealing)
+        return self.dealing.hash
 
     @property
     def policy(self) -> BoundPolicy:
@@ -323,7 +338,3 @@ class SealedHeader:
         parts, size = len(self.header.parts) - 1, self.header.offsets[-1]
         plural = "" if parts == 1 else "s"
         return f"<SealedHeader {self.object_id.hex()[:12]}…: {parts} part{plural}, {size} bytes, under {clauses}>"
-
-
-def _hash(document: Header | Dealing | Envelope) -> bytes:
-    return hashlib.sha256(bytes(document)).digest()

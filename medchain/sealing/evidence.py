@@ -136,7 +136,7 @@ def _judge_share(evidence: BadShare, signer: Party | None) -> Conviction:
     key = RecipientKey(evidence.seed)
     if asker_key_hash(key.public) != binding.asker_key:
         raise VerificationError("the disclosed key is not the one of the request")
-    dealing_hash = hashlib.sha256(bytes(dealing)).digest()
+    dealing_hash = dealing.hash
     if evidence.signature is not None:
         if signer is None or signer.id != evidence.holder:
             raise VerificationError("the accused approver must be given as `signer`")
@@ -169,11 +169,11 @@ def _judge_dealing(evidence: BadDealing) -> Conviction:
         raise VerificationError(
             "the dealing is consistent with all that is disclosed: the evidence proves nothing"
         )
-    return Conviction(header.object, hashlib.sha256(bytes(dealing)).digest(), clause, None, None, fault)
+    return Conviction(header.object, dealing.hash, clause, None, None, fault)
 
 
 def _seat(header: Header, dealing: Dealing, clause: str, holder: bytes, gate: bool) -> Seat:
-    if dealing.header != hashlib.sha256(bytes(header)).digest():
+    if dealing.header != header.hash:
         raise VerificationError("the dealing in the evidence belongs to another header")
     if clause not in [each.name for each in dealing.policy.clauses]:
         raise VerificationError(f"the policy in the evidence has no clause {clause}")

@@ -355,8 +355,7 @@ def _check_approval(header: SealedHeader, binding: Binding, approval: Approval) 
         raise SealingError(f"a foreign share: {name} holds none under clause {binding.clause}")
     if approval.request != binding.request:
         raise SealingError(f"the share of {name} answers another request")
-    known = header.policy.parties.get(holder.id)
-    if not holder.is_original and (known is None or known.signing_key != holder.signing_key):
+    if not holder.is_original and header.policy.parties.get(holder.id) != holder:
         raise SealingError(f"the share of {name} is signed by a key that nothing ties to that party")
     message = approval_message(binding, header.dealing_hash, holder.id, approval.gate, approval.share)
     try:

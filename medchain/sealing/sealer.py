@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -114,10 +113,10 @@ def deal(
             party = bound.parties[seat.holder]
             envelope = _envelope(header, context, bound.hash, clause.name, seat, blocks, party)
             root = commitment_root(header, bound.hash, clause.name, seat, blocks)
-            deals.append(Deal(seat.holder, seat.gate, root, hashlib.sha256(bytes(envelope)).digest()))
+            deals.append(Deal(seat.holder, seat.gate, root, envelope.hash))
             envelopes.append(envelope)
         clauses.append(tuple(deals))
-    dealing = Dealing(hashlib.sha256(bytes(header)).digest(), bound, tuple(clauses))
+    dealing = Dealing(header.hash, bound, tuple(clauses))
     return dealing, tuple(envelopes)
 
 

@@ -39,9 +39,9 @@ class Sealing:
 def seal_part(key: bytes, associated: bytes, data: bytes | Iterable[bytes]) -> Iterator[bytes | Sealing]:
     """The ciphertext of a part in pieces of up to 1 MiB, and last of all what it amounts to."""
     cipher, log, length = AESGCM(key), CompactRange(), 0
-    buffer = bytearray(_WINDOW * _STEP)
     for window, last in _windows(data):
         counter, end = log.size, 0
+        buffer = bytearray(len(window) + TAG * max(1, -(-len(window) // SEGMENT)))
         for start in range(0, len(window) or 1, SEGMENT):
             segment = window[start : start + SEGMENT]
             final = last and start + SEGMENT >= len(window)
@@ -50,9 +50,9 @@ def seal_part(key: bytes, associated: bytes, data: bytes | Iterable[bytes]) -> I
                 _nonce(counter, final), segment, associated, memoryview(buffer)[end : end + size]
             )
             counter, end = counter + 1, end + size
-        _append(log, memoryview(buffer)[:end])
+        _append(log, memoryview(buffer))
         length += len(window)
-        yield bytes(memoryview(buffer)[:end])
+        yield bytes(buffer)
     yield Sealing(length, log.size, log.root)
 
 

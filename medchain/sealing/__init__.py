@@ -6,6 +6,20 @@ not fit into memory, `seal_file` and `open_file`. On a chain the steps are taken
 
 A wrong byte anywhere ends in an error, and the error says who is to blame where that can be proved:
 `check_evidence` lets a third party judge the proof.
+
+>>> from medchain.keys import Wallet
+>>> from medchain.policy import Policy
+>>> from medchain.sealing import approve, open, request, seal
+>>> ann, dr_wu, dr_lee = Wallet.generate(), Wallet.generate(), Wallet.generate()
+>>> policy = Policy.parse("treatment for TREAT: owner and dr_wu")
+>>> bound = policy.bind(gate=None, owner=ann.party, dr_wu=dr_wu.party)
+>>> sealed = seal(b"blood group 0", bound, context=b"acme/17")
+>>> ask = request(sealed.header, "treatment", purpose="TREAT", context=b"acme/17", by=dr_lee)
+>>> shares = [
+...     approve(sealed.header, ask, to=dr_lee.party, context=b"acme/17", by=holder) for holder in (ann, dr_wu)
+... ]
+>>> open(sealed, ask, shares, context=b"acme/17", by=dr_lee)
+b'blood group 0'
 """
 
 from medchain._lazy import lazy
@@ -29,6 +43,7 @@ __getattr__, __dir__, __all__ = lazy(
         "Sealed": "medchain.sealing.offchain",
         "SealedHeader": "medchain.sealing.documents",
         "ShareRequest": "medchain.sealing.offchain",
+        "asker_key_hash": "medchain.sealing.binding",
         "approve": "medchain.sealing.offchain",
         "check_evidence": "medchain.sealing.evidence",
         "collect": "medchain.sealing.collecting",

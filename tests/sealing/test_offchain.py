@@ -58,7 +58,7 @@ def test_nobody_opens_with_too_few_shares_and_the_error_says_who_is_missing() ->
     )
     with pytest.raises(Pending, match="still waiting for gate"):
         open_(sealed, request, approve(sealed, request, "owner", "dr_wu"))
-    with pytest.raises(Pending, match="still waiting for owner$"):
+    with pytest.raises(Pending, match=r"still waiting for owner$"):
         open_(sealed, request, approve(sealed, request, "guardian", "keeper"))
 
 
@@ -200,7 +200,7 @@ def test_callers_mistakes() -> None:
     with pytest.raises(ValueError, match="1 to"):
         seal([])
     bound = bind(TREATMENT)
-    with pytest.raises(ValueError, match="keys of .* are not known"):
+    with pytest.raises(ValueError, match=r"keys of .* are not known"):
         sealing.seal(b"", type(bound).from_bytes(bytes(bound)), context=CONTEXT)
 
 

@@ -5,7 +5,20 @@ from medchain._lazy import lazy
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
+        "Access": "medchain.access.client",
         "AccessContract": "medchain.access.contract",
         "Decision": "medchain.access.messages",
+        "Erasure": "medchain.access.handles",
+        "Gate": "medchain.access.gate",
+        "Judgement": "medchain.access.gate",
+        "Opened": "medchain.access.handles",
+        "PURPOSES": "medchain.access.purposes",
+        "Record": "medchain.access.handles",
+        "Release": "medchain.access.gate",
+        "Request": "medchain.access.handles",
+        "Status": "medchain.access.handles",
+        "Step": "medchain.access.handles",
+        "Warrant": "medchain.access.gate",
+        "judge": "medchain.access.gate",
     },
 )

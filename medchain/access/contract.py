@@ -51,7 +51,8 @@ from medchain.access.rules import check_policy, erasers, is_emergency, load_poli
 from medchain.ledger.contract import Context, Contract, handles
 from medchain.ledger.keys import Keys
 from medchain.ledger.tables import Table
-from medchain.policy import BoundClause, BoundPolicy, Role
+from medchain.policy.bound import BoundClause, BoundPolicy
+from medchain.policy.names import Role
 
 __all__ = ["EXPIRY_LIMIT", "AccessContract"]
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from medchain.access.messages import Parts
 from medchain.errors import ContractError, EncodingError
-from medchain.policy import BoundClause, BoundPolicy, Holder, Mark, Threshold, Tree
+from medchain.policy.bound import BoundClause, BoundPolicy
+from medchain.policy.model import Mark
+from medchain.policy.tree import Holder, Threshold, Tree
 
 __all__ = ["HOLDERS_LIMIT", "check_policy", "erasers", "load_policy", "meet", "quorum_of", "within"]
 

@@ -10,7 +10,9 @@ from typing import Any
 __all__ = ["lazy"]
 
 
-def lazy(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def lazy(
+    package: str, names: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Give ``__getattr__``, ``__dir__`` and ``__all__`` for a package whose public names live in other modules.
 
     `names` maps each public name to the module that defines it; a module listed under its own name is the attribute.

@@ -82,8 +82,17 @@ def test_it_is_as_large_and_mixed_as_a_real_record(raw: bytes, bundle: dict[str,
     assert 60_000 <= len(raw) <= 120_000
     assert 25 <= len(bundle["entry"]) <= 40
     assert kinds == {
-        "AllergyIntolerance", "Condition", "DiagnosticReport", "DocumentReference", "Encounter",
-        "Immunization", "MedicationRequest", "Observation", "Organization", "Patient", "Practitioner",
+        "AllergyIntolerance",
+        "Condition",
+        "DiagnosticReport",
+        "DocumentReference",
+        "Encounter",
+        "Immunization",
+        "MedicationRequest",
+        "Observation",
+        "Organization",
+        "Patient",
+        "Practitioner",
         "Procedure",
     }
     assert re.search(r"[^\x00-\x7f]", raw.decode())  # names beyond ASCII must survive every layer

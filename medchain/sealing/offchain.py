@@ -71,9 +71,9 @@ class Sealed:
     header: SealedHeader
     payload: bytes
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> memoryview:
         """A range of the ciphertext."""
-        return self.payload[offset : offset + length]
+        return memoryview(self.payload)[offset : offset + length]
 
     def __bytes__(self) -> bytes:
         bundle = bytes(self.header)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from medchain.encoding import decode
 from medchain.errors import EncodingError, SealingError
 from medchain.sealing.documents import Header, PartInfo, SealedHeader
 from medchain.sealing.schedule import PartKeys
-from medchain.sealing.segments import open_part, open_range
+from medchain.sealing.segments import Read, open_part, open_range
 
 __all__ = ["OpenedPart", "Read", "open_segments"]
-
-Read = Callable[[int, int], bytes]
-"""Gives (offset, length) of the ciphertext. It need not check anything."""
 
 _MANIFEST_LIMIT = 32 << 20
 
 
 class OpenedPart:
-    """One part that can be read: iterate over it for pieces of up to 1 MiB, as often as you like.
+    """One part that can be read: iterate over it for pieces of up to 64 KiB, as often as you like.
 
     Each piece is authentic when it comes; only when the iteration ends without an error is it certain that all of it
     is what was sealed. The repr never shows content.

@@ -2,13 +2,14 @@
 
 Each segment is AES-256-GCM under the part's key, with nonce = 11-byte counter ‖ last flag and the hash of the
 part header as associated data. So no segment can be cut off, added, doubled, or moved. Work goes by windows of
-16 segments: one buffer, one call to hash it.
+8 segments: one buffer, kept for all windows since fresh memory costs more than the cipher, and one call to hash it.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from attrs import frozen
 from cryptography.exceptions import InvalidTag
@@ -20,9 +21,12 @@ from medchain.merkle import CompactRange
 from medchain.sealing.documents import TAG, Header
 from medchain.sealing.schedule import SEGMENT, extract, segment_keys
 
-__all__ = ["Sealing", "check_key", "open_part", "open_range", "seal_part"]
+__all__ = ["Read", "Sealing", "check_key", "open_part", "open_range", "seal_part"]
 
-_WINDOW = 16
+Read: TypeAlias = Callable[[int, int], bytes | memoryview]
+"""Gives (offset, length) of the ciphertext. It need not check anything."""
+
+_WINDOW = 8
 _STEP = SEGMENT + TAG
 """Bytes of ciphertext in a full segment."""
 
@@ -37,11 +41,13 @@ class Sealing:
 
 
 def seal_part(key: bytes, associated: bytes, data: bytes | Iterable[bytes]) -> Iterator[bytes | Sealing]:
-    """The ciphertext of a part in pieces of up to 1 MiB, and last of all what it amounts to."""
+    """The ciphertext of a part in pieces of up to 512 KiB, and last of all what it amounts to."""
     cipher, log, length = AESGCM(key), CompactRange(), 0
+    buffer = bytearray()
     for window, last in _windows(data):
         counter, end = log.size, 0
-        buffer = bytearray(len(window) + TAG * max(1, -(-len(window) // SEGMENT)))
+        if not buffer:
+            buffer = bytearray(len(window) + TAG * max(1, -(-len(window) // SEGMENT)))
         for start in range(0, len(window) or 1, SEGMENT):
             segment = window[start : start + SEGMENT]
             final = last and start + SEGMENT >= len(window)
@@ -50,9 +56,9 @@ def seal_part(key: bytes, associated: bytes, data: bytes | Iterable[bytes]) -> I
                 _nonce(counter, final), segment, associated, memoryview(buffer)[end : end + size]
             )
             counter, end = counter + 1, end + size
-        _append(log, memoryview(buffer))
+        _append(log, memoryview(buffer)[:end])
         length += len(window)
-        yield bytes(buffer)
+        yield bytes(memoryview(buffer)[:end])
     yield Sealing(length, log.size, log.root)
 
 
@@ -68,67 +74,59 @@ def check_key(header: Header, index: int, part_key: bytes) -> bytes:
     return key
 
 
-def open_part(
-    header: Header, index: int, part_key: bytes, read: Callable[[int, int], bytes]
-) -> Iterator[bytes]:
-    """The plaintext of a part, in pieces of up to 1 MiB.
+def open_part(header: Header, index: int, part_key: bytes, read: Read) -> Iterator[bytes]:
+    """The plaintext of a part, segment by segment.
 
-    Every piece is authentic when it comes; that it is the ciphertext of this header, and not another one that
-    somebody with the part key made, is certain when the iteration has ended without an error.
+    Every segment is authentic when it comes; that it is the ciphertext of this header, and not another one
+    that somebody with the part key made, is certain when the iteration has ended without an error.
 
     Raises:
         SealingError: the key or a segment is wrong.
         RootMismatch: all segments open, but they are not those that the header names.
     """
-    part = header.parts[index]
-    log = CompactRange()
-    for window, plain in _open(header, index, part_key, read, 0, part.segments):
-        _append(log, memoryview(window))
-        yield plain
+    part, log = header.parts[index], CompactRange()
+    yield from _open(header, index, part_key, read, range(part.segments), log)
     if log.root != part.root:
         raise RootMismatch(f"part {index}: ciphertext", expected=part.root, computed=log.root)
 
 
 def open_range(
-    header: Header, index: int, part_key: bytes, read: Callable[[int, int], bytes], start: int, stop: int
+    header: Header, index: int, part_key: bytes, read: Read, start: int, stop: int
 ) -> Iterator[bytes]:
     """Bytes `start` to `stop` of a part, in pieces. Each is authentic; the header's root is not checked."""
-    length = header.parts[index].length
-    start, stop, _ = slice(start, stop).indices(length)
+    start, stop, _ = slice(start, stop).indices(header.parts[index].length)
     if start >= stop:
         check_key(header, index, part_key)
         return
-    first = start // SEGMENT
-    at = first * SEGMENT
-    for _, plain in _open(header, index, part_key, read, first, -(-stop // SEGMENT)):
+    segments = range(start // SEGMENT, -(-stop // SEGMENT))
+    at = segments.start * SEGMENT
+    for plain in _open(header, index, part_key, read, segments, None):
         yield plain[max(0, start - at) : stop - at]
         at += len(plain)
 
 
 def _open(
-    header: Header, index: int, part_key: bytes, read: Callable[[int, int], bytes], begin: int, end: int
-) -> Iterator[tuple[bytes, bytes]]:
-    """Ciphertext and plaintext of the segments `begin` to `end`, window by window."""
+    header: Header, index: int, part_key: bytes, read: Read, segments: range, log: CompactRange | None
+) -> Iterator[bytes]:
+    """The plaintext of some segments; the hashes of their ciphertext are appended to `log`."""
     part, offset = header.parts[index], header.offsets[index]
     cipher, associated = AESGCM(check_key(header, index, part_key)), header.part_hash(index)
-    for first in range(begin, end, _WINDOW):
-        count = min(_WINDOW, end - first)
+    for first in segments[::_WINDOW]:
+        count = min(_WINDOW, segments.stop - first)
         size = min(count * _STEP, part.size - first * _STEP)
-        window = read(offset + first * _STEP, size)
+        window = memoryview(read(offset + first * _STEP, size))
         if len(window) != size:
             raise SealingError(f"part {index}: the ciphertext is cut short")
-        view, plain = memoryview(window), bytearray(size - count * TAG)
-        for number in range(count):
-            segment = view[number * _STEP : (number + 1) * _STEP]
-            out = memoryview(plain)[number * SEGMENT : (number + 1) * SEGMENT]
-            at = first + number
+        if log is not None:
+            _append(log, window)
+        for number in range(first, first + count):
+            segment = window[(number - first) * _STEP :][:_STEP]
             try:
-                cipher.decrypt_into(_nonce(at, at == part.segments - 1), segment, associated, out)
+                plain = cipher.decrypt(_nonce(number, number == part.segments - 1), segment, associated)
             except InvalidTag:
-                raise SealingError(
-                    f"part {index}: segment {at} is altered, moved or of another part"
-                ) from None
-        yield window, bytes(plain)
+                message = f"part {index}: segment {number} is altered, moved or of another part"
+                raise SealingError(message) from None
+            yield plain
 
 
 def _nonce(counter: int, last: bool) -> bytes:

@@ -14,5 +14,6 @@ __getattr__, __dir__, __all__ = lazy(
         "StoreConformance": "medchain.testing.stores",
         "faults": "medchain.testing.faults",
         "policies": "medchain.testing.policies",
+        "wallets": "medchain.testing.people",
     },
 )

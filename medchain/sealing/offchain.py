@@ -186,7 +186,7 @@ def seal(data: bytes | Sequence[Part], bound: BoundPolicy, *, context: bytes) ->
     """Seal data under a policy, in memory.
 
     Args:
-        data: bytes, or `Part`s, each of which gets a key of its own and so can be opened alone.
+        data: bytes, or a sequence of `Part`, each of which gets a key of its own and so can be opened alone.
         bound: the policy; ``policy.bind(gate=None, …)`` if nobody keeps a log.
         context: what the object belongs to ("acme/17"), not secret and not stored: approving and opening name it.
 

@@ -3,7 +3,8 @@
 A *record* is a frozen attrs class whose annotations are built from ``int``, ``bool``, ``str``, ``bytes``, ``X | None``,
 ``tuple[X, ...]``, ``dict[str, X]``, ``Any`` (a plain value, as it is) and other records. It is written as a map with
 all of its fields, ``null`` where a field is None. Reading is strict: a missing or unknown field, a value of another
-type or one that the class's own validators refuse is an `EncodingError`. Nothing is coerced.
+type or one that the class's own validators refuse is an `EncodingError`. Writing is strict too: a field that holds
+another type than it declares is a `TypeError`, so that nothing is written that could not be read. Nothing is coerced.
 
 Fields with ``metadata=LOCAL`` stay on this machine: they are not written and keep their default when read. A class with
 ``__to_value__`` and ``__from_value__`` decides its own form.
@@ -67,7 +68,11 @@ def short(value: object) -> str:
 
 
 def to_value(record: Any) -> Any:
-    """The plain value (for `medchain.encoding.encode`) of a record."""
+    """The plain value (for `medchain.encoding.encode`) of a record.
+
+    Raises:
+        TypeError: a field holds another type than it declares (bool is not int).
+    """
     return _codec(type(record))[0](record)
 
 
@@ -108,7 +113,7 @@ def _codec(annotation: Any) -> tuple[_Dump, _Load]:
 
 def _build_codec(annotation: Any) -> tuple[_Dump, _Load]:
     if annotation in (int, bool, str, bytes):
-        return _same, functools.partial(_load_exact, annotation)
+        return functools.partial(_dump_exact, annotation), functools.partial(_load_exact, annotation)
     if annotation is Any:
         return _same, _same
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -126,6 +131,12 @@ def _build_codec(annotation: Any) -> tuple[_Dump, _Load]:
 
 
 def _same(value: Any) -> Any:
+    return value
+
+
+def _dump_exact(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
     return value
 
 
@@ -160,9 +171,12 @@ def _sequence(item: Any) -> tuple[_Dump, _Load]:
             raise EncodingError(f"expected a list, found {type(value).__name__}")
         return tuple([load(each) for each in value])
 
-    if dump is _same:
-        return list, load_all
-    return (lambda values: [dump(value) for value in values]), load_all
+    def dump_all(values: Any) -> Any:
+        if type(values) is not tuple:
+            raise TypeError(f"expected a tuple, found {type(values).__name__}")
+        return [dump(value) for value in values]
+
+    return dump_all, load_all
 
 
 def _mapping(item: Any) -> tuple[_Dump, _Load]:
@@ -173,7 +187,12 @@ def _mapping(item: Any) -> tuple[_Dump, _Load]:
             raise EncodingError(f"expected a map, found {type(value).__name__}")
         return {key: load(each) for key, each in value.items()}
 
-    return (lambda values: {key: dump(value) for key, value in values.items()}), load_all
+    def dump_all(values: Any) -> Any:
+        if type(values) is not dict or not all(type(key) is str for key in values):
+            raise TypeError("expected a dict with text keys")
+        return {key: dump(value) for key, value in values.items()}
+
+    return dump_all, load_all
 
 
 def _record(cls: Any) -> tuple[_Dump, _Load]:
@@ -186,7 +205,12 @@ def _record(cls: Any) -> tuple[_Dump, _Load]:
     loads = [(name, load) for name, _, load in fields]
 
     def dump_record(record: Any) -> Any:
-        return {name: dump(getattr(record, name)) for name, dump in dumps}
+        if type(record) is not cls:
+            raise TypeError(f"expected {cls.__name__}, found {type(record).__name__}")
+        try:
+            return {name: dump(getattr(record, name)) for name, dump in dumps}
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}: {error}") from error
 
     def load_record(value: Any) -> Any:
         if type(value) is not dict or value.keys() != names:
@@ -206,24 +230,28 @@ def _difference(cls: Any, names: set[str], value: Any) -> str:
     return f"{cls.__name__}: missing {', '.join(missing) or 'nothing'}; unknown {', '.join(extra)[:80] or 'nothing'}"
 
 
-def describe(cls: Any) -> Any:
-    """The shape of a record class as a plain value: what a contract's digest commits to."""
-    if hasattr(cls, "__to_value__"):
-        return cls.__name__
-    hints = typing.get_type_hints(cls)
-    return {
-        item.name: _describe(hints[item.name]) for item in attrs.fields(cls) if not item.metadata.get("local")
-    }
+def describe(annotation: Any) -> Any:
+    """The shape of a record class or annotation as a plain value: what a contract's digest commits to.
 
-
-def _describe(annotation: Any) -> Any:
-    origin, arguments = get_origin(annotation), get_args(annotation)
+    Raises:
+        TypeError: it has no canonical form (a float, say), or is a record with such a field.
+    """
     if annotation is Any:
         return "any"
+    if annotation in (int, bool, str, bytes) or hasattr(annotation, "__to_value__"):
+        return annotation.__name__
+    origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        return ["optional", *[_describe(argument) for argument in arguments if argument is not type(None)]]
+        return ["optional", *[describe(argument) for argument in arguments if argument is not type(None)]]
     if origin is tuple:
-        return ["list", _describe(arguments[0])]
+        return ["list", describe(arguments[0])]
     if origin is dict:
-        return ["map", _describe(arguments[1])]
-    return describe(annotation) if attrs.has(annotation) else annotation.__name__
+        return ["map", describe(arguments[1])]
+    if not attrs.has(annotation):
+        raise TypeError(f"{annotation!r} has no canonical form")
+    hints = typing.get_type_hints(annotation)
+    return {
+        item.name: describe(hints[item.name])
+        for item in attrs.fields(annotation)
+        if not item.metadata.get("local")
+    }

@@ -124,7 +124,7 @@ def _build_codec(annotation: Any) -> tuple[_Dump, _Load]:
     if origin is dict and arguments and arguments[0] is str:
         return _mapping(arguments[1])
     if hasattr(annotation, "__to_value__"):
-        return annotation.__to_value__, functools.partial(_load_own, annotation)
+        return functools.partial(_dump_own, annotation), functools.partial(_load_own, annotation)
     if attrs.has(annotation):
         return _record(annotation)
     raise TypeError(f"{annotation!r} has no canonical form")
@@ -144,6 +144,12 @@ def _load_exact(kind: type, value: Any) -> Any:
     if type(value) is not kind:
         raise EncodingError(f"expected {kind.__name__}, found {type(value).__name__}")
     return value
+
+
+def _dump_own(cls: Any, value: Any) -> Any:
+    if not isinstance(value, cls):
+        raise TypeError(f"expected {cls.__name__}, found {type(value).__name__}")
+    return value.__to_value__()
 
 
 def _load_own(cls: Any, value: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import islice
 
 from medchain.ledger.tables import Rows
 
@@ -17,10 +19,11 @@ class Overlay:
     overlay, what is accepted is merged down.
     """
 
-    __slots__ = ("_base", "changes", "map_changes")
+    __slots__ = ("_base", "_sorted", "changes", "map_changes")
 
     def __init__(self, base: Rows) -> None:
         self._base = base
+        self._sorted: list[bytes] = []
         self.changes: dict[bytes, bytes | None] = {}
         self.map_changes: dict[bytes, bytes | None] = {}
 
@@ -39,12 +42,22 @@ class Overlay:
         self, start: bytes, end: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Rows with start <= key < end in order, as of now: later changes do not show in a running scan."""
-        own = sorted(
-            (item for item in self.changes.items() if start <= item[0] and (end is None or item[0] < end)),
-            reverse=reverse,
-        )
+        keys = self._sorted_keys()
+        low = bisect_left(keys, start)
+        own = keys[low:] if end is None else keys[low : bisect_left(keys, end, low)]
         base = self._base.scan(start, end, reverse=reverse)
-        return _merged(own, base, reverse) if own else base
+        if not own:
+            return base
+        if reverse:
+            own.reverse()
+        return _merged([(key, self.changes[key]) for key in own], base, reverse)
+
+    def _sorted_keys(self) -> list[bytes]:
+        """The keys of all changes. A key never leaves `changes`, so only those since the last call are new."""
+        if len(self._sorted) < len(self.changes):
+            self._sorted += islice(self.changes, len(self._sorted), None)
+            self._sorted.sort()
+        return self._sorted
 
     def merge_down(self) -> None:
         """Apply the changes to the overlay that this one lies on."""

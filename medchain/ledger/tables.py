@@ -7,6 +7,7 @@ H(label ‖ enc[contract, table, key]) and the value hash H(enc(record)).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar, overload
@@ -14,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError
 from medchain.records import encode_record, from_value
+from medchain.storage.api import prefix_end
 
 __all__ = [
     "ROW_LABEL",
@@ -35,7 +37,9 @@ KEY_LIMIT = 400
 ROW_LIMIT = 1 << 20
 """Most bytes of one row."""
 
-Key = bytes | str | int | tuple[Any, ...]
+_INT, _BYTES, _TEXT, _TUPLE = b"\x01", b"\x02", b"\x03", b"\x04"
+
+Key = bytes | str | int | tuple[bytes | str | int, ...]
 V = TypeVar("V")
 
 
@@ -63,20 +67,33 @@ def row_prefix(contract: str, table: str) -> bytes:
 def order_key(key: Key) -> bytes:
     """Bytes that compare as keys of one type do; ints as signed 64-bit numbers, tuples by their items.
 
+    Different keys have different bytes, keys of different types too. Each item begins with a byte for its type; the
+    items of a tuple follow one another, so the bytes of a tuple begin with those of its first items.
+
     >>> order_key(-1) < order_key(0) < order_key(7)
     True
     >>> order_key((b"a", 2)) < order_key((b"a", 10)) < order_key((b"a\\0", 1))
     True
+
+    Raises:
+        TypeError: it is no key.
+        ValueError: an int of more than 64 bits.
     """
     if isinstance(key, tuple):
-        return b"".join(map(order_key, key))
-    if type(key) is int:
-        return (key + (1 << 63)).to_bytes(8, "big")
-    if isinstance(key, str):
-        key = key.encode()
-    if not isinstance(key, bytes):
-        raise TypeError(f"a table key is bytes, str, int or a tuple of them, not {type(key).__name__}")
-    return key.replace(b"\0", b"\0\xff") + b"\0\0"
+        return _TUPLE + b"".join(map(_item_key, key))
+    return _item_key(key)
+
+
+def _item_key(item: Any) -> bytes:
+    if type(item) is bytes:
+        return _BYTES + item.replace(b"\0", b"\0\xff") + b"\0\0"
+    if type(item) is int:
+        if not -(1 << 63) <= item < 1 << 63:
+            raise ValueError("an int in a table key has at most 64 bits")
+        return _INT + (item + (1 << 63)).to_bytes(8, "big")
+    if type(item) is str:
+        return _TEXT + item.encode().replace(b"\0", b"\0\xff") + b"\0\0"
+    raise TypeError(f"a table key is bytes, str, int or a tuple of them, not {type(item).__name__}")
 
 
 def map_key(contract: str, table: str, key: Key) -> bytes:
@@ -86,12 +103,20 @@ def map_key(contract: str, table: str, key: Key) -> bytes:
 
 def plain_key(key: Key) -> Any:
     """A key as a plain value: a tuple is a list."""
-    return [plain_key(part) for part in key] if isinstance(key, tuple) else key
+    return list(key) if isinstance(key, tuple) else key
 
 
 def read_key(value: Any) -> Any:
-    """A key from its plain value, in which a tuple is a list."""
-    return tuple(read_key(part) for part in value) if isinstance(value, list) else value
+    """A key from its plain value, in which a tuple is a list.
+
+    Raises:
+        TypeError: the value is no key's.
+    """
+    key = tuple(value) if type(value) is list else value
+    for item in key if type(key) is tuple else (key,):
+        if type(item) not in (bytes, str, int):
+            raise TypeError(f"a table key is bytes, str, int or a tuple of them, not {type(item).__name__}")
+    return key
 
 
 class Table(Generic[V]):
@@ -110,7 +135,9 @@ class Table(Generic[V]):
 
     def __set_name__(self, owner: Any, name: str) -> None:
         self.name = name
-        self.contract = owner.name
+        self.contract = getattr(owner, "name", "")  # `check` refuses a contract without a name
+        value: Any = self.value
+        value.__tables__ = (*value.__dict__.get("__tables__", ()), (self.contract, name))
 
     @overload
     def __get__(self, instance: None, owner: type) -> Table[V]: ...
@@ -120,6 +147,11 @@ class Table(Generic[V]):
 
     def __get__(self, instance: Any, owner: type) -> Table[V] | TableView[V]:
         return self if instance is None else self.view(instance.rows)
+
+    @functools.cached_property
+    def prefix(self) -> bytes:
+        """The beginning of the order keys of its rows."""
+        return row_prefix(self.contract, self.name)
 
     def view(self, rows: Rows) -> TableView[V]:
         """The rows of this table in `rows`; writable only if `rows` is."""
@@ -139,7 +171,7 @@ class TableView(Generic[V]):
     def __init__(self, rows: Rows, table: Table[V]) -> None:
         self._rows = rows
         self._table = table
-        self._prefix = row_prefix(table.contract, table.name)
+        self._prefix = table.prefix
 
     def __repr__(self) -> str:
         return f"<table {self._table.contract}.{self._table.name} of {self._table.value.__name__}>"
@@ -172,9 +204,11 @@ class TableView(Generic[V]):
         return self._rows.get(self.order_key(key)) is not None
 
     def __setitem__(self, key: Key, record: V) -> None:
-        if not isinstance(record, self._table.value):
+        if type(record) is not self._table.value:
             raise TypeError(f"{self!r} takes {self._table.value.__name__}, not {type(record).__name__}")
         data = b"\x82" + encode(plain_key(key)) + encode_record(record)
+        if len(data) > ROW_LIMIT:
+            raise ValueError(f"a row has at most {ROW_LIMIT} bytes, this one {len(data)}")
         self._write(key, data)
 
     def __delitem__(self, key: Key) -> None:
@@ -191,7 +225,7 @@ class TableView(Generic[V]):
         start: Key | None = None,
         stop: Key | None = None,
         *,
-        under: Key | None = None,
+        under: tuple[bytes | str | int, ...] | None = None,
         reverse: bool = False,
     ) -> Iterator[tuple[Any, V]]:
         """Pairs (key, record) in the order of their keys.
@@ -199,12 +233,12 @@ class TableView(Generic[V]):
         Args:
             start: first key, if given.
             stop: the key to stop before, if given.
-            under: only tuple keys that begin with these items.
+            under: only tuple keys that begin with these items, a tuple.
             reverse: from the last to the first.
         """
         base = self._prefix if under is None else self.order_key(under)
         low = base if start is None else self.order_key(start)
-        high = after(base) if stop is None else self.order_key(stop)
+        high = prefix_end(base) if stop is None else self.order_key(stop)
         for _, data in self._rows.scan(low, high, reverse=reverse):
             yield self._load(data)
 
@@ -220,9 +254,5 @@ class TableView(Generic[V]):
         return self.keys()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._rows.scan(self._prefix, after(self._prefix)))
+        return sum(1 for _ in self._rows.scan(self._prefix, prefix_end(self._prefix)))
 
-
-def after(prefix: bytes) -> bytes:
-    """The first bytes after everything that begins with `prefix` (which ends below 0xff)."""
-    return prefix[:-1] + bytes([prefix[-1] + 1])

@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy(
         "Request": "medchain.access",
         "Signed": "medchain.ledger.draft",
         "Submission": "medchain.consensus.engine",
+        "Transaction": "medchain.ledger.transaction",
         "Trust": "medchain.ledger.trust",
         "Verified": "medchain.ledger.verify",
         "VerificationError": "medchain.errors",

@@ -1,0 +1,275 @@
+"""The main job on one screen: seal a patient record, open it with the right keys, prove it, catch every cheat.
+
+``make demo`` runs it, ``make demo FHIR=path/to/bundle.json`` on a FHIR R4 bundle of your own. It makes a folder
+``demo`` and leaves a proof there, with the command that checks it. The exit status is 0 if every check held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import medchain as mc
+from medchain import ehr, sealing
+from medchain.access.contract import AccessContract
+from medchain.access.messages import Approve
+from medchain.access.proved import proved_request
+from medchain.access.warrants import make_warrant
+from medchain.storage import Batch, FileBlobs, LmdbStore, ReplicatedBlobs
+
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE.parent / "demo"
+POLICY = """
+    treatment for TREAT: owner and 1 of (dr_wu, guardian), separate asker
+    emergency night for ETREAT: er_desk and guardian, notify owner, review by auditor
+"""
+TELLING = {
+    "birthDate",
+    "city",
+    "code",
+    "display",
+    "div",
+    "family",
+    "given",
+    "line",
+    "postalCode",
+    "text",
+    "value",
+}
+"""FHIR elements that hold names, diagnoses, codes and dates."""
+
+
+class Screen:
+    """A line for each thing that happens; in colours only where a person looks."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+        self.failed = 0
+        self.colours = sys.stdout.isatty()
+
+    def say(self, label: str, text: str, colour: int = 36) -> None:
+        shown = f"\x1b[{colour}m{label:<16}\x1b[0m" if self.colours else f"{label:<16}"
+        print((shown + text).rstrip(), flush=True)
+
+    def check(self, label: str, holds: bool, text: str) -> None:
+        self.checks += 1
+        self.failed += not holds
+        self.say(label, text if holds else f"DOES NOT HOLD: {text}", 36 if holds else 31)
+
+    def caught(self, label: str, where: str, cheat: Callable[[], object]) -> None:
+        """A cheat must end in an error that medchain documents; anything else is a failed check."""
+        self.checks += 1
+        try:
+            cheat()
+        except mc.MedchainError as error:
+            text = f"{type(error).__name__}: {error}".split("\n")[0]
+            self.say(f"  {label}", f"caught by {where}: {text if len(text) < 75 else text[:74] + '…'}", 32)
+        else:
+            self.failed += 1
+            self.say(f"  {label}", "NOT CAUGHT", 31)
+
+    def end(self, began: float) -> int:
+        held, seconds = self.checks - self.failed, time.perf_counter() - began
+        verdict, colour = ("FAILED", 31) if self.failed else ("all hold", 32)
+        self.say(
+            verdict, f"{held} of {self.checks} checks, {seconds:.1f} s; the proof is yours to check:", colour
+        )
+        folder = FOLDER.relative_to(Path.cwd()) if FOLDER.is_relative_to(Path.cwd()) else FOLDER
+        print(f"  .venv/bin/medchain verify {folder}/decision.tlog-proof --trust {folder}/clinic.trust")
+        return int(self.failed > 0)
+
+
+class Clinic:
+    """The people of the story and their chain."""
+
+    def __init__(self) -> None:
+        self.hospital, self.phone, self.guardian, self.dr_wu, self.dr_lee = (
+            mc.Wallet.generate() for _ in range(5)
+        )
+        self.er_desk, self.auditor, self.keeper, self.thief = (mc.Wallet.generate() for _ in range(4))
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        self.blobs = three_disks()
+        self.chain = mc.Chain.create(
+            FOLDER / "clinic.medchain",
+            origin="clinic.example/ehr",
+            authority=self.hospital,
+            gate=self.keeper.party,
+            blobs=self.blobs,
+            mark=FOLDER / "mark",
+        )
+        self.chain.trust.save(FOLDER / "clinic.trust")
+        self.gate = mc.Gate(self.keeper)
+        self.access = mc.Access(self.chain, gate=self.gate)
+        self.patient = self.phone.persona(toward=self.hospital.party, chain=self.chain.tag)
+        people = (self.patient, self.guardian, self.dr_wu, self.dr_lee, self.er_desk, self.auditor)
+        mc.Parties(self.chain).register(*people, by=self.hospital)
+        self.policy = mc.Policy.parse(POLICY).bind(
+            gate=self.chain.gate,
+            owner=self.patient.party,
+            dr_wu=self.dr_wu.party,
+            guardian=self.guardian.party,
+            er_desk=self.er_desk.party,
+            auditor=self.auditor.party,
+        )
+
+    def reopen(self) -> None:
+        self.blobs = three_disks()
+        self.chain = mc.Chain.open(
+            FOLDER / "clinic.medchain", authority=self.hospital, mark=FOLDER / "mark", blobs=self.blobs
+        )
+        self.access = mc.Access(self.chain, gate=self.gate)
+
+    def log(self) -> bytes:
+        """Everything that stands on the chain."""
+        return b"".join(self.chain.entry(index).leaf for index in range(self.chain.head.size))
+
+
+def three_disks() -> ReplicatedBlobs:
+    """Sealed data lies in three stores, any one of which may be lost."""
+    return ReplicatedBlobs([FileBlobs(FOLDER / f"blobs-{n}") for n in (1, 2, 3)], write_quorum=2)
+
+
+def main(source: Path) -> int:
+    """Run everything on one bundle; gives the exit status."""
+    try:
+        bundle = source.read_bytes()
+        ehr.Bundle.read(bundle)
+    except (OSError, mc.MedchainError) as error:
+        print(f"quickstart: {source}: {error}", file=sys.stderr)
+        return 2
+    began, screen, clinic = time.perf_counter(), Screen(), Clinic()
+    with clinic.chain:
+        before = clinic.log() + POLICY.encode()
+        words = {word for word in telling_words(json.loads(bundle)) if word not in before}
+        record = ehr.Records(clinic.access).add(bundle, clinic.policy, by=[clinic.hospital, clinic.patient])
+        sealed = clinic.access.bundle(clinic.chain.table(AccessContract.records)[record.id])
+        parts, size = len(sealed.header.parts), len(clinic.log()) - len(before) + len(POLICY)
+        screen.say("sealed", f"{len(bundle):,} bytes of FHIR in {parts} parts, each under a key of its own")
+        screen.say("", "policy: treatment opens for owner and 1 of (dr_wu, guardian), and the gate")
+        hidden = f"of {len(words)} names, codes and dates none shows"
+        none = not leaked(words, clinic.log())
+        screen.check("committed", none, f"at height {clinic.chain.height}, {size:,} bytes on chain; {hidden}")
+        request = ask_and_open(screen, clinic, record, bundle)
+        screen.say("attacks", "")
+        attack(screen, clinic, record, request, sealed)
+        disks = b"".join(path.read_bytes() for path in FOLDER.rglob("*") if path.is_file())
+        none = not leaked(words, disks)
+        screen.check(
+            "", none, f"and of all that the server has on its disks, {len(disks):,} bytes, nothing reads"
+        )
+    alter_log(screen)
+    shutil.rmtree(FOLDER / "blobs-2")
+    clinic.reopen()
+    with clinic.chain:
+        again = clinic.access.open(request, by=clinic.dr_lee).raw == bundle
+        healed = clinic.blobs.repair().copied
+        screen.check(
+            "lost", again, f"blob store 2 of 3 deleted: everything still opens; {healed} blobs healed"
+        )
+    return screen.end(began)
+
+
+def ask_and_open(screen: Screen, clinic: Clinic, record: mc.Record, bundle: bytes) -> mc.Request:
+    """Ask, be refused, be approved, read, prove."""
+    access, dr_lee = clinic.access, clinic.dr_lee
+    request = access.request(record, "treatment", purpose="TREAT", by=dr_lee)
+    try:
+        access.open(request, by=dr_lee)
+        screen.check("asked", False, "dr_lee has opened it alone")
+    except mc.Pending as pending:
+        screen.check("asked", True, f"by dr_lee for treatment: refused, {pending}")
+    for name, holder in (("the owner", clinic.patient), ("dr_wu", clinic.dr_wu)):
+        access.approve(request, by=holder)
+        screen.say("approved", f"by {name}: {access.status(request).summary}")
+    opened = access.open(request, by=dr_lee)
+    same = opened.raw == bundle
+    screen.check("read", same, f"by dr_lee: {len(opened.raw):,} bytes, byte for byte what was sealed")
+    proof = clinic.chain.prove(opened.decision)
+    (FOLDER / "decision.tlog-proof").write_bytes(proof)
+    found = mc.verify(proof, mc.Decision, trust=mc.Trust.load(FOLDER / "clinic.trust"))
+    screen.check("proved", found.value == opened.decision, f"offline, to a stranger: decided {found.as_of}")
+    return request
+
+
+def attack(screen: Screen, clinic: Clinic, record: mc.Record, request: mc.Request, sealed: Any) -> None:
+    """What a server, a forger and a thief can try."""
+    access, chain = clinic.access, clinic.chain
+    with flipped(FOLDER, f"{sealed.payload[0].hex()}*"):
+        screen.caught("stored byte", "the asker", lambda: access.open(request, by=clinic.dr_lee).raw)
+
+    second = access.request(record, "treatment", purpose="TREAT", by=clinic.er_desk)
+    message = Approve(second.id, record.policy.hash, None, bytes(32))
+    body = chain.prepare(AccessContract, message, [clinic.dr_wu.party])
+    forged = mc.Transaction.build(body, [clinic.thief.sign(body.signed_bytes)])
+    screen.caught("approval", "the ledger", lambda: chain.submit(forged).result())
+    screen.caught("no decision", "the gate", lambda: skip_decision(clinic, request, second, sealed))
+
+    proof = (FOLDER / "decision.tlog-proof").read_bytes()
+    moved = re.sub(rb"index (\d+)", lambda found: b"index %d" % (int(found[1]) - 1), proof)
+    screen.caught("proof", "anybody", lambda: mc.verify(moved, mc.Decision, trust=chain.trust))
+    screen.caught(
+        "stolen server", "its lack of keys", lambda: sealing.open_envelope(sealed, "treatment", clinic.thief)
+    )
+
+
+def skip_decision(clinic: Clinic, decided: mc.Request, undecided: mc.Request, sealed: Any) -> bytes:
+    """A patched client asks the gate for one request with the decision on another."""
+    decision = clinic.access.status(decided).decision
+    assert decision is not None
+    asked = proved_request(clinic.chain.prove(undecided), trust=clinic.chain.trust)
+    return clinic.gate.release(make_warrant(clinic.chain, asked, decision, since=clinic.gate.seen), sealed)
+
+
+def alter_log(screen: Screen) -> None:
+    """Change one byte of the log on a copy of the server's disk, and have the copy read again."""
+    copy = FOLDER / "copy"
+    shutil.copytree(FOLDER / "clinic.medchain", copy)
+    with LmdbStore(copy / "store") as store:
+        key, leaf = next(iter(store.scan(b"e" + bytes(7) + b"\x05")))
+        batch = Batch()
+        batch.put(key, leaf[:-200] + bytes([leaf[-200] ^ 1]) + leaf[-199:])
+        store.commit(batch)
+    with mc.Chain.open(copy) as altered:
+        screen.caught("log byte", "the audit", altered.audit)
+    shutil.rmtree(copy)
+
+
+@contextlib.contextmanager
+def flipped(folder: Path, name: str) -> Iterator[None]:
+    """One byte changed in the middle of every file called `name` below a folder, and mended afterwards."""
+    kept = {path: path.read_bytes() for path in folder.rglob(name)}
+    for path, data in kept.items():
+        path.chmod(0o600)
+        middle = len(data) // 2
+        path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+    yield
+    for path, data in kept.items():
+        path.write_bytes(data)
+
+
+def telling_words(value: Any, name: str = "") -> Iterator[bytes]:
+    """The names, diagnoses, codes and dates of a bundle: none of them may show outside the sealed data."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from telling_words(each, key)
+    elif isinstance(value, list):
+        for each in value:
+            yield from telling_words(each, name)
+    elif isinstance(value, str) and name in TELLING and len(value) > 5:
+        yield value.encode()
+
+
+def leaked(words: set[bytes], data: bytes) -> int:
+    """How many of the words stand in `data`."""
+    return sum(1 for word in words if word in data)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "data" / "bundle.json"))

@@ -45,10 +45,12 @@ from medchain.chain import Chain
 from medchain.errors import Erased, MedchainError, Pending, Refused, VerificationError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Signer, Wallet
+from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.draft import Attachment, Signed
 from medchain.ledger.keys import Keys
 from medchain.ledger.transition import Receipt
 from medchain.ledger.trust import Trust
+from medchain.merkle import Head
 from medchain.policy.bound import BoundPolicy
 from medchain.sealing.collecting import collect
 from medchain.sealing.documents import SealedHeader
@@ -57,6 +59,7 @@ from medchain.sealing.sealer import Part, seal_to
 
 if TYPE_CHECKING:
     from medchain.access.draft import Drafts
+    from medchain.access.kit import ReleaseKit
 
 __all__ = ["Access"]
 
@@ -363,6 +366,23 @@ class Access(AccessView):
                 if refusal.reason != "behind":  # somebody else has shown it a newer log meanwhile
                     raise
         raise Refused("the gate is asked faster than it can answer", reason="behind")
+
+    def release(
+        self, request: Request | bytes, *, to: Party, since: Checkpoint | Head | None
+    ) -> ReleaseKit:
+        """Ask the gate, and put together what an asker elsewhere needs to open what was decided.
+
+        Args:
+            request: or its id.
+            to: the asker.
+            since: the largest checkpoint that the asker's device has seen of the log; None if it has seen nothing.
+
+        Raises:
+            AccessDenied, VerificationError, StorageError: as `open`.
+        """
+        from medchain.access.kit import release
+
+        return release(self, request, to=to, since=since)
 
     # What the verbs have in common.
 

@@ -244,7 +244,7 @@ class AccessContract(Contract):
         holder = self._holder(context, message.request)
         context.require(not clause.separate_asker or holder != row.asker, "asker-approves")
         context.require(row.policy == record.policy == message.policy, "stale-policy")
-        context.require(within(message.parts, row.parts), "bad-parts")
+        context.require(message.parts is None or within(message.parts, row.parts), "bad-parts")
         self._check_limits(context, row.record, clause)
         self.approvals[message.request, holder] = ApprovalRow(message.parts, message.share, context.time)
         found = self._quorum(message.request, row, clause)

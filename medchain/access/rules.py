@@ -90,11 +90,11 @@ def quorum_of(
     Args:
         clause: whose tree has to be satisfied.
         asked: the requested parts.
-        approvals: what each holder has approved; None: all that was asked for.
+        approvals: what each holder has approved; None: all that was asked for. Others than holders do not count.
         asker: does not count where the clause says so.
     """
-    covered = {holder: meet(asked, parts) for holder, parts in approvals.items()}
     order = {holder: at for at, holder in enumerate(clause.tree.holders)}
+    covered = {holder: meet(asked, parts) for holder, parts in approvals.items() if holder in order}
     best: tuple[tuple[bytes, ...], Parts] | None = None
     for holders in _groups(asked, covered):
         if not clause.satisfied_by(holders, asker=asker):

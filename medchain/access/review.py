@@ -177,7 +177,7 @@ def _review_approve(draft: Draft, examination: Examination) -> Review:
     found = _answered(draft, examination, message.request)
     if message.policy != found.record.policy:
         raise VerificationError("the draft is under another policy than the record")
-    if not within(message.parts, found.request.message.parts):
+    if message.parts is not None and not within(message.parts, found.request.message.parts):
         raise VerificationError("the draft is for parts that were not asked for")
     # Refuses here what could not be sealed again: parts that the object does not have.
     bind_request(examination.trust.chain, found.request.id, found.request.message, found.bundle)

@@ -42,7 +42,7 @@ _KINDS = {
 
 def names_for(body: Body, trust: Trust, policy: BoundPolicy) -> Mapping[bytes, str]:
     """What the parties of a policy are called on this device; who signs alone is ``you``."""
-    gate = policy.gate.members if policy.gate is not None else ()
+    gate: tuple[bytes, ...] = policy.gate.members if policy.gate is not None else ()
     names = {party: trust.names.get(party) or f"party:{party[:4].hex()}" for party in policy.ids}
     if len(gate) == 1 and gate[0] not in trust.names:
         names[gate[0]] = "gate"

@@ -415,7 +415,7 @@ class Chain:
         checkpoint = checkpoint or self.checkpoint()
         if not 0 <= index < checkpoint.size:
             raise IndexError(f"entry {index} is not in the log of size {checkpoint.size}")
-        extra = extra_bytes(EntryExtra(self._archive.leaf(index), None))
+        extra = extra_bytes(EntryExtra(self._archive.leaf(index)))
         return bytes(LogProof(self._archive.prove_inclusion(index, checkpoint.size), checkpoint, extra))
 
     def prove_state(self, table: Table[V], key: Any, *, fresh: bool = False) -> bytes:

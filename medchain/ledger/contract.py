@@ -13,7 +13,6 @@ import hashlib
 import inspect
 import re
 import textwrap
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -28,22 +27,37 @@ __all__ = ["Context", "Contract", "Event", "check", "handles", "wire_name"]
 
 DIGEST_LABEL = b"medchain/contract/v1"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+CODE = re.compile(r"[a-z][a-z0-9-]{0,31}")
+RESERVED_NAMES = frozenset({"ledger"})
+"""The ledger's own tables stand under this name."""
+
+TOO_MANY_SUBJECTS, TOO_MANY_EVENTS = "too-many-subjects", "too-many-events"
+RESERVED_CODES = frozenset({"ok", "internal", TOO_MANY_SUBJECTS, TOO_MANY_EVENTS})
+"""Codes that the ledger gives itself; a contract declares others."""
+
+SCHEDULED_LIMIT = 40_000
+"""Most bytes of a scheduled message, so that its entry stays under 60,000."""
+
+TIME_LIMIT = 1 << 53
+"""Block times are below this, in ms: the year 287,396."""
+
 FORBIDDEN_MODULES = frozenset(
-    {
+    (
         *(
             "asyncio",
             "datetime",
             "io",
             "multiprocessing",
+            "nt",
+            "numpy",
             "os",
             "pathlib",
+            "posix",
             "random",
             "requests",
-            "secrets",
-            "socket",
         ),
-        *("ssl", "subprocess", "tempfile", "threading", "time", "urllib", "uuid"),
-    }
+        *("secrets", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib", "uuid"),
+    )
 )
 FORBIDDEN_NAMES = frozenset(
     ("__import__", "compile", "eval", "exec", "float", "globals", "hash", "id", "input", "open", "print")
@@ -117,28 +131,51 @@ class Context:
         self.id = id
         self.chain = chain
         self.installed = installed
-        self.contract = ""
         self.events: list[Event] = []
         self.subjects: list[bytes] = []
         self.timers: list[tuple[int, str, Any]] = []
         self._rows = rows
+        self._contract: type[Contract] = Contract
+
+    def bind(self, contract: type[Contract]) -> None:
+        """Say which contract is being executed; `Contract.handle` does."""
+        self._contract = contract
 
     def emit(self, event: Any) -> None:
-        """Tell the outside; lost if the transaction is refused."""
-        self.events.append(Event(self.contract, wire_name(type(event)), to_value(event)))
+        """Tell the outside; lost if the transaction is refused. TypeError if the contract declares no such event."""
+        if type(event) not in self._contract.events:
+            raise TypeError(
+                f"contract {self._contract.name} does not declare the event {type(event).__name__}"
+            )
+        self.events.append(Event(self._contract.name, wire_name(type(event)), to_value(event)))
 
     def schedule(self, at: int, message: Any) -> None:
-        """Have this contract handle `message`, without signers, in the first block whose time is at least `at` (ms)."""
-        self.timers.append((max(at, self.time), self.contract, [wire_name(type(message)), to_value(message)]))
+        """Have this contract handle `message`, without signers, in the first later block whose time is at least `at`.
+
+        Args:
+            at: block time, ms; the next block if it is past.
+            message: an instance of one of the contract's own message classes.
+        """
+        name = wire_name(type(message))
+        if self._contract.handlers.get(name, (None,))[0] is not type(message):
+            raise TypeError(f"contract {self._contract.name} handles no {type(message).__name__}")
+        if type(at) is not int or at >= TIME_LIMIT:
+            raise ValueError(f"{at!r} is no block time in milliseconds")
+        plain = [name, to_value(message)]
+        if len(encode(plain)) > SCHEDULED_LIMIT:
+            raise ValueError(f"a scheduled message has at most {SCHEDULED_LIMIT} bytes")
+        self.timers.append((max(at, self.time), self._contract.name, plain))
 
     def concerns(self, subject: bytes) -> None:
-        """Put this entry on the list of `subject` (a party id), whether it is accepted or refused."""
+        """Put this entry on the list of `subject` (a party id, 32 bytes), whether it is accepted or refused."""
+        if type(subject) is not bytes or len(subject) != 32:
+            raise ValueError("a subject is a party id of 32 bytes")
         if subject not in self.subjects:
             self.subjects.append(subject)
 
     def read(self, table: Table[V]) -> TableView[V]:
         """The rows of another contract's public table."""
-        if not table.public and table.contract != self.contract:
+        if not table.public and table.contract != self._contract.name:
             raise TypeError(f"table {table.contract}.{table.name} is not public")
         return table.view(_ReadOnly(self._rows))
 
@@ -189,7 +226,10 @@ class Contract:
             if isinstance(value, Table):
                 tables[attribute] = value
             elif (handled := getattr(value, "__handles__", None)) is not None:
-                handlers[wire_name(handled)] = (handled, attribute)
+                name = wire_name(handled)
+                if handlers.get(name, (handled,))[0] is not handled:
+                    raise TypeError(f"{cls.__name__} handles two messages called {name}")
+                handlers[name] = (handled, attribute)
         cls.handlers, cls.tables = handlers, tables
         for event in cls.events:
             if event.__dict__.get("__contract__", cls.name) != cls.name:
@@ -198,7 +238,7 @@ class Contract:
 
     def handle(self, context: Context, name: str, message: Any) -> None:
         """Run the handler of a message, which is an instance of its class."""
-        context.contract = self.name
+        context.bind(type(self))
         getattr(self, self.handlers[name][1])(context, message)
 
     @classmethod
@@ -221,25 +261,33 @@ def check(contract: type[Contract]) -> None:
     given: object = contract
     if not (inspect.isclass(given) and issubclass(given, Contract)):
         raise TypeError(f"{contract!r} is no Contract class")
-    if (
-        not NAME.fullmatch(getattr(contract, "name", ""))
-        or type(contract.version) is not int
-        or contract.version < 1
-    ):
-        raise TypeError(
-            f"{contract.__name__}: name is [a-z][a-z0-9_]* of at most 32 characters, version an int from 1"
-        )
+    who = contract.__name__
+    name: object = getattr(contract, "name", "")
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED_NAMES:
+        raise TypeError(f"{who}: name is [a-z][a-z0-9_]* of at most 32 characters, and not 'ledger'")
+    if type(contract.version) is not int or not 1 <= contract.version < 1 << 31:
+        raise TypeError(f"{who}: version is an int from 1")
     if not contract.handlers:
-        raise TypeError(f"{contract.__name__} handles no message")
-    for kind in (*(kind for kind, _ in contract.handlers.values()), *contract.events):
-        if not attrs.has(kind) or not kind.__setattr__ is not object.__setattr__:
-            raise TypeError(f"{contract.__name__}: {kind.__name__} is no frozen attrs class")
-        if float in typing.get_type_hints(kind).values():
+        raise TypeError(f"{who} handles no message")
+    for code in contract.codes:
+        if not CODE.fullmatch(code) or code in RESERVED_CODES:
             raise TypeError(
-                f"{contract.__name__}: {kind.__name__} has a float; use a scaled integer or a decimal string"
+                f"{who}: code {code!r} is not [a-z][a-z0-9-]* of at most 32 characters, or is reserved"
             )
-    contract.digest()
-    _check_source(contract)
+    for attribute, table in contract.tables.items():
+        if table.contract != contract.name or not NAME.fullmatch(attribute):
+            raise TypeError(f"{who}: table {attribute} is another contract's, or not named [a-z][a-z0-9_]*")
+    messages = (kind for kind, _ in contract.handlers.values())
+    for kind in (*messages, *contract.events, *(table.value for table in contract.tables.values())):
+        if not attrs.has(kind) or getattr(kind.__setattr__, "__name__", "") != "_frozen_setattrs":
+            raise TypeError(f"{who}: {kind.__name__} is no frozen attrs class")
+        try:
+            describe(kind)
+        except (TypeError, NameError) as error:
+            raise TypeError(f"{who}: {kind.__name__}: {error}") from error
+    for each in contract.__mro__:
+        if issubclass(each, Contract) and each is not Contract:
+            _check_source(each)
 
 
 def _check_source(contract: type[Contract]) -> None:
@@ -252,11 +300,17 @@ def _check_source(contract: type[Contract]) -> None:
         where = f"{contract.__name__}, line {getattr(node, 'lineno', '?')} of the class"
         if isinstance(node, ast.Global | ast.Nonlocal | ast.Import | ast.ImportFrom):
             raise TypeError(f"{where}: {type(node).__name__.lower()} has no place in a contract")
-        if isinstance(node, ast.Constant) and isinstance(node.value, float):
+        if isinstance(node, ast.Constant) and isinstance(node.value, float | complex):
             raise TypeError(f"{where}: a float ({node.value}); nodes may round differently")
         if isinstance(node, ast.Div):
             raise TypeError(f"{contract.__name__}: / makes a float; use //")
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            bound = module_globals.get(node.id)
-            if node.id in FORBIDDEN_NAMES or getattr(bound, "__name__", "") in FORBIDDEN_MODULES:
-                raise TypeError(f"{where}: {node.id} depends on more than the state and the message")
+        if isinstance(node, ast.Name) and (
+            node.id in FORBIDDEN_NAMES or _home(module_globals.get(node.id)) in FORBIDDEN_MODULES
+        ):
+            raise TypeError(f"{where}: {node.id} depends on more than the state and the message")
+
+
+def _home(thing: object) -> str:
+    """The top-level module that something is, or comes from."""
+    module = thing.__name__ if inspect.ismodule(thing) else getattr(thing, "__module__", None)
+    return str(module).partition(".")[0]

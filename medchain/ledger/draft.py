@@ -6,6 +6,7 @@ A `Draft` says what is asked and of whom; it cannot sign. Whoever reviews it add
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -36,12 +37,20 @@ class Signed:
     signatures: tuple[bytes | None, ...]
     attachments: tuple[Attachment, ...] = ()
 
+    def __attrs_post_init__(self) -> None:
+        if len(self.signatures) != len(self.content.signers):
+            raise ValueError(
+                f"{len(self.content.signers)} signers, {len(self.signatures)} places for signatures"
+            )
+        if any(signature is not None and len(signature) != 64 for signature in self.signatures):
+            raise ValueError("a signature has 64 bytes")
+
     @classmethod
     def start(cls, body: Body, attachments: tuple[Attachment, ...] = ()) -> Signed:
         """Nobody has signed yet."""
         return cls(bytes(body), (None,) * len(body.signers), attachments)
 
-    @property
+    @functools.cached_property
     def content(self) -> Body:
         """The body, read."""
         return Body.from_bytes(self.body)

@@ -6,6 +6,7 @@ Leaf data = one tag byte (0 header, 1 transaction, 2 timer, 3 evidence) ‖ enc(
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from enum import IntEnum
@@ -34,7 +35,8 @@ __all__ = [
 LEAF_LIMIT = 60_000
 TAG_LABEL = b"medchain/chain-tag/v1"
 ID_LABEL = b"medchain/chain-id/v1"
-ORIGIN = re.compile(r"[^\s+\x00-\x1f\x7f]+")
+CONTRACT = re.compile(r"[a-z][a-z0-9_]{0,31}/[1-9][0-9]{0,9}")
+ORIGIN = re.compile(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 class Kind(IntEnum):
@@ -133,17 +135,22 @@ class Genesis:
 
     def __attrs_post_init__(self) -> None:
         check_origin(self.origin)
+        for kind, parties in (("authorities", self.authorities), ("gate", self.gate)):
+            if len({party.id for party in parties}) != len(parties):
+                raise ValueError(f"a party is named twice among the {kind}")
+        if not all(CONTRACT.fullmatch(name) and len(digest) == 32 for name, digest in self.contracts.items()):
+            raise ValueError("contracts are named name/version and have digests of 32 bytes")
         if not 1 <= self.threshold <= len(self.authorities):
             raise ValueError("threshold is from 1 to the number of authorities")
         if self.gate_threshold > len(self.gate) or self.gate_threshold < min(1, len(self.gate)):
             raise ValueError("gate_threshold is from 1 to the number of gate parties")
 
-    @property
+    @functools.cached_property
     def tag(self) -> bytes:
         """The chain tag, from which wallets derive personas: known before the document is complete."""
         return chain_tag(self.origin, self.nonce)
 
-    @property
+    @functools.cached_property
     def id(self) -> bytes:
         """The chain id, which every signature covers."""
         return hashlib.sha256(ID_LABEL + encode_record(self)).digest()
@@ -177,7 +184,7 @@ class Header:
     contracts: dict[str, bytes] = field(repr=False)
     genesis: Genesis | None = field(repr=False)
 
-    @property
+    @functools.cached_property
     def leaf(self) -> bytes:
         """The leaf data that is hashed into the log."""
         return bytes([Kind.HEADER]) + encode_record(self)
@@ -195,7 +202,7 @@ def chain_tag(origin: str, nonce: bytes) -> bytes:
 
 def check_origin(origin: str) -> None:
     """Refuse what cannot name a log (C2SP tlog-checkpoint, signed-note): ValueError."""
-    if not ORIGIN.fullmatch(origin) or len(origin.encode()) > 255:
+    if not ORIGIN.fullmatch(origin) or len(origin.encode(errors="replace")) > 255:
         raise ValueError(
             f"an origin is 1 to 255 bytes without white space, '+' or control characters: {origin!r}"
         )

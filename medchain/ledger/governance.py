@@ -73,7 +73,7 @@ class Governance(Contract):
     name = "governance"
     version = 1
     events = (Activated,)
-    codes = ("not-enough-authorities", "older-version", "another-digest")
+    codes = ("not-enough-authorities", "older-version")
 
     authorities = Table(AuthorityRow, public=True)
     contracts = Table(ContractRow, public=True)
@@ -93,8 +93,10 @@ class Governance(Contract):
         context.emit(Activated(message.contract, message.version, message.digest, context.height))
 
     def _require_authorities(self, context: Context) -> None:
-        present = sum(1 for signer in context.signers if signer in self.authorities)
-        context.require(present >= self.parameters["authority_threshold"].value, "not-enough-authorities")
+        present = {signer for signer in context.signers if signer in self.authorities}
+        context.require(
+            len(present) >= self.parameters["authority_threshold"].value, "not-enough-authorities"
+        )
 
 
 def active_contracts(rows: Rows) -> Iterator[tuple[str, ContractRow]]:

@@ -7,7 +7,7 @@ then the new one. Rows are never deleted: an old signature keeps its meaning for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from attrs import field, frozen
 
@@ -16,7 +16,7 @@ from medchain.keys.party import Party
 from medchain.keys.signing import check_public_key
 from medchain.ledger.contract import Context, Contract, handles
 from medchain.ledger.tables import Rows, Table
-from medchain.ledger.transaction import Body
+from medchain.ledger.transaction import Body, SignerRef
 from medchain.records import from_value, length, short
 
 __all__ = [
@@ -154,7 +154,11 @@ class Keys(Contract):
         )
         party = _party(message, context)
         row = self.parties[context.signers[0]]
-        context.require((context.signers[0], party.key_id) not in self.signing, "already-registered")
+        context.require(
+            (context.signers[0], party.key_id) not in self.signing
+            and (context.signers[0], party.recipient_id) not in self.recipients,
+            "already-registered",
+        )
         self._end(context.signers[0], row, context.time)
         new = Party(message.signing_key, message.recipient_key, context.signers[0])
         self.admit(new, row.kind, row.sponsor, context.time, since=row.since)
@@ -207,39 +211,30 @@ def current_party(rows: Rows, party: bytes) -> Party | None:
     return Party(signing.signing_key, recipient.recipient_key, party)
 
 
-def signing_keys(rows: Rows, body: Body) -> Iterable[bytes | None]:
+def signing_keys(rows: Rows, body: Body) -> Iterator[bytes | None]:
     """The public key of each signer of a body, None where the state has no live one.
 
-    A newcomer's key, and a new key in a rotation, is the one in the message.
+    The key of a newcomer, and the new key in a rotation, is the one in the message. It signs second: the first signer
+    is always known to the state, so that strangers can neither grow the log nor leave rows behind.
     """
     table = Keys.signing.view(rows)
-    brought = _brought(body)
-    for signer in body.signers:
+    for place, signer in enumerate(body.signers):
         row = table.get((signer.party, signer.key))
         if row is not None:
             yield row.signing_key if row.until is None else None
-        elif (
-            brought is not None and brought.key_id == signer.key and _speaks_for(brought, signer.party, body)
-        ):
-            yield brought.signing_key
         else:
-            yield None
+            yield _brought_key(body, signer) if place == 1 else None
 
 
-def _brought(body: Body) -> Party | None:
-    """The party whose keys a registration or rotation brings along."""
-    kinds: dict[str, type[Register] | type[Rotate]] = {"register": Register, "rotate": Rotate}
-    if body.contract != Keys.name or body.message_name not in kinds:
+def _brought_key(body: Body, signer: SignerRef) -> bytes | None:
+    """The key that a registration or rotation brings along for its second signer, if it is that signer's."""
+    kind = {"register": Register, "rotate": Rotate}.get(body.message_name)
+    if body.contract != Keys.name or kind is None:
         return None
     try:
-        message = from_value(kinds[body.message_name], body.message[1])
-        return Party.of(message.signing_key, message.recipient_key)
+        message: Register | Rotate = from_value(kind, body.message[1])
+        brought = Party.of(message.signing_key, message.recipient_key)
     except (EncodingError, ValueError):
         return None
-
-
-def _speaks_for(brought: Party, party: bytes, body: Body) -> bool:
-    """Whether keys in the message may sign for `party`: a newcomer's own id, or the party that rotates, second."""
-    if body.message_name == "register":
-        return brought.id == party
-    return len(body.signers) == 2 and body.signers[0].party == party == body.signers[1].party
+    owner = brought.id if kind is Register else body.signers[0].party
+    return brought.signing_key if (owner, brought.key_id) == (signer.party, signer.key) else None

@@ -18,7 +18,7 @@ from medchain.keys.signing import verify
 from medchain.ledger.entry import check_origin
 from medchain.records import short
 
-__all__ = ["NOTE_LIMIT", "Note", "NoteSignature", "VerifierKey", "decode_base64"]
+__all__ = ["NOTE_LIMIT", "Note", "NoteSignature", "VerifierKey", "decode_base64", "utf8_text"]
 
 NOTE_LIMIT = 128 * 1024
 """Most bytes of a note; room for more than 16 post-quantum signatures."""
@@ -87,12 +87,7 @@ class Note:
     @classmethod
     def parse(cls, data: str | bytes) -> Note:
         """Read a note strictly; MalformedProof if it breaks the specification in any way."""
-        if len(data) > NOTE_LIMIT:
-            raise MalformedProof(f"a note has at most {NOTE_LIMIT} bytes")
-        try:
-            content = data.decode() if isinstance(data, bytes) else data
-        except UnicodeDecodeError as error:
-            raise MalformedProof("a note is UTF-8") from error
+        content = utf8_text(data, NOTE_LIMIT, "a note")
         if any(ord(letter) < 0x20 and letter != "\n" for letter in content):
             raise MalformedProof("a note has no control characters other than newline")
         body, blank, tail = content.rpartition("\n\n")
@@ -149,6 +144,20 @@ def _signature(line: str) -> NoteSignature:
     if len(raw) < 5:
         raise MalformedProof("signature line: shorter than a key id and a signature")
     return NoteSignature(name, raw[:4], raw[4:])
+
+
+def utf8_text(data: str | bytes, limit: int, what: str) -> str:
+    """Text of at most `limit` bytes that is UTF-8, given as text or as bytes; MalformedProof otherwise."""
+    if len(data) > limit:
+        raise MalformedProof(f"{what} has at most {limit} bytes")
+    try:
+        raw = data.encode() if isinstance(data, str) else data
+        text = raw.decode()
+    except UnicodeError as error:
+        raise MalformedProof(f"{what} is UTF-8 text") from error
+    if len(raw) > limit:
+        raise MalformedProof(f"{what} has at most {limit} bytes")
+    return text
 
 
 def decode_base64(text: str, what: str) -> bytes:

@@ -1,7 +1,7 @@
 """Proofs as files that other tools read: C2SP tlog-proof, and what medchain puts into its ``extra`` line.
 
 ``extra`` is not authenticated by the format: it holds the very bytes that are proved, and the verifier hashes them.
-For an entry it is enc{kind: "entry", leaf, event}; for the state enc{kind: "state", header, contract, table, key, row,
+For an entry it is enc{kind: "entry", leaf}; for the state enc{kind: "state", header, contract, table, key, row,
 proof}, where ``index`` is the header's (docs/spec/proof.md).
 """
 
@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from medchain.errors import EncodingError, MalformedProof
 from medchain.ledger.checkpoint import Checkpoint, parse_number
-from medchain.ledger.note import NOTE_LIMIT, decode_base64
+from medchain.ledger.note import decode_base64, utf8_text
 from medchain.ledger.trust import Trust
 from medchain.merkle import InclusionProof
 from medchain.records import decode_record, encode_record, short
@@ -28,10 +28,9 @@ EXTRA_LIMIT = 2 << 20
 
 @frozen
 class EntryExtra:
-    """The leaf that an entry proof is about, and which of its events was asked for."""
+    """The leaf that an entry proof is about."""
 
     leaf: bytes = field(repr=short)
-    event: int | None
     kind: str = "entry"
 
 
@@ -75,12 +74,7 @@ class LogProof:
     @classmethod
     def parse(cls, data: str | bytes) -> LogProof:
         """Read a tlog-proof; MalformedProof if it breaks the specification in any way."""
-        if len(data) > PROOF_LIMIT:
-            raise MalformedProof(f"a proof has at most {PROOF_LIMIT} bytes")
-        try:
-            text = data.decode() if isinstance(data, bytes) else data
-        except UnicodeDecodeError as error:
-            raise MalformedProof("a tlog-proof is UTF-8 text") from error
+        text = utf8_text(data, PROOF_LIMIT, "a tlog-proof")
         top, blank, note = text.partition("\n\n")
         lines = top.split("\n")
         if not blank or lines.pop(0) != FIRST_LINE:
@@ -96,8 +90,6 @@ class LogProof:
         path = tuple(decode_base64(line, "inclusion proof") for line in lines)
         if any(len(each) != 32 for each in path) or len(path) > 63:
             raise MalformedProof("an inclusion proof is at most 63 hashes of 32 bytes")
-        if len(note) > NOTE_LIMIT:
-            raise MalformedProof("the checkpoint is too long")
         checkpoint = Checkpoint.parse(note)
         if index >= checkpoint.size:
             raise MalformedProof(f"entry {index} is outside a log of size {checkpoint.size}")

@@ -16,7 +16,7 @@ class Overlay:
     """Rows as they would be with some changes over `base`, which is left alone.
 
     A transaction runs on an overlay over its block's, which lies over the store: what is refused is dropped with its
-    overlay, what is accepted is merged down.
+    overlay, what is accepted is taken over.
     """
 
     __slots__ = ("_base", "_sorted", "changes", "map_changes")
@@ -59,11 +59,10 @@ class Overlay:
             self._sorted.sort()
         return self._sorted
 
-    def merge_down(self) -> None:
-        """Apply the changes to the overlay that this one lies on."""
-        assert isinstance(self._base, Overlay)
-        self._base.changes.update(self.changes)
-        self._base.map_changes.update(self.map_changes)
+    def take(self, other: Overlay) -> None:
+        """Apply the changes of an overlay that lies over this one."""
+        self.changes.update(other.changes)
+        self.map_changes.update(other.map_changes)
 
 
 def _merged(

@@ -255,4 +255,3 @@ class TableView(Generic[V]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self._rows.scan(self._prefix, prefix_end(self._prefix)))
-

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from attrs import field, frozen
 
 from medchain.encoding import encode
-from medchain.errors import ContractError, EncodingError, InvalidSignature, InvalidTransaction
+from medchain.errors import ContractError, EncodingError, InvalidSignature, InvalidTransaction, StorageError
 from medchain.keys.signing import verify
-from medchain.ledger.contract import Context, Contract, Event
-from medchain.ledger.entry import Genesis, Header, Kind, entry_leaf
+from medchain.ledger.contract import TOO_MANY_EVENTS, TOO_MANY_SUBJECTS, Context, Contract, Event
+from medchain.ledger.entry import LEAF_LIMIT, Genesis, Header, Kind, entry_leaf
 from medchain.ledger.governance import AuthorityRow, ContractRow, Governance, ParameterRow, active_contracts
 from medchain.ledger.keys import Keys, signing_keys
 from medchain.ledger.state import Overlay
@@ -37,7 +38,10 @@ SUBJECTS_LIMIT = 64
 EVENTS_LIMIT = 7_000
 """Most bytes of the events of one entry, so that it stays under 60,000 with the largest transaction."""
 
-RESERVED_CODES = ("too-many-subjects", "too-many-events")
+OK, INTERNAL = "ok", "internal"
+
+FATAL = (StorageError, MemoryError)
+"""What is no word of a contract: this node cannot go on, whatever the others can."""
 
 Contracts = Mapping[str, type[Contract]]
 
@@ -78,7 +82,7 @@ class Receipt:
     @property
     def ok(self) -> bool:
         """Whether the contract accepted it."""
-        return self.code == "ok"
+        return self.code == OK
 
 
 @frozen
@@ -139,7 +143,7 @@ class BlockBuilder:
     def __init__(self, registry: Registry, genesis: Genesis, tip: Tip, rows: Rows, time: int) -> None:
         self._registry = registry
         self._tip = tip
-        self._chain = genesis.id if tip.header.genesis is not None else tip.header.chain
+        self._chain = genesis.id
         self._state = Overlay(rows)
         self.height = tip.header.height + 1
         self.time = max(time, tip.header.time)
@@ -157,12 +161,7 @@ class BlockBuilder:
     def run_timers(self) -> None:
         """Run what is due, in (time, id) order, at most 1,000; each is consumed, whatever it does."""
         table = LedgerTables.timers.view(self._state)
-        due = []
-        for key, row in table.items(stop=(self.time + 1,)):
-            due.append((key, row))
-            if len(due) == TIMERS_LIMIT:
-                break
-        for key, row in due:
+        for key, row in list(islice(table.items(stop=(self.time + 1,)), TIMERS_LIMIT)):
             del table[key]
             self._run_timer(key, row)
 
@@ -173,11 +172,12 @@ class BlockBuilder:
         try:
             if contract is None:
                 raise LookupError(f"{row.contract} is no longer active")
-            code = _call(contract, context, overlay, row.message[0], _message(contract, row.message))
+            code = _call(contract, context, overlay, row.message)
+        except FATAL:
+            raise
         except Exception:  # a crash must not stop the chain; its text is never hashed
-            code = "internal"
-        content = encode([key[0], key[1], row.contract, row.message])
-        self._log(Kind.TIMER, content, key[1], context, overlay, code)
+            code = INTERNAL
+        self._log(Kind.TIMER, encode([key[0], key[1], row.contract, row.message]), context, overlay, code)
 
     def add(self, transaction: Transaction) -> Receipt:
         """Execute a transaction and log it, accepted or refused by its contract.
@@ -201,19 +201,17 @@ class BlockBuilder:
         overlay = Overlay(seen)
         context = self._context(overlay, tuple(signer.party for signer in body.signers), transaction.id)
         try:
-            message = _message(contract, body.message)
+            code = _call(contract, context, overlay, body.message)
         except EncodingError as error:
             raise InvalidTransaction("malformed", str(error)) from error
-        try:
-            code = _call(contract, context, overlay, body.message_name, message)
+        except FATAL:
+            raise
         except Exception as error:
             raise InvalidTransaction(
-                "internal", f"{body.contract} failed: {type(error).__name__}: {error}"
+                INTERNAL, f"{body.contract} failed: {type(error).__name__}: {error}"
             ) from error
-        if code == "ok":
-            overlay.merge_down()
-        seen.merge_down()
-        return self._log(Kind.TRANSACTION, transaction.raw, transaction.id, context, None, code)
+        self._state.take(seen)
+        return self._log(Kind.TRANSACTION, transaction.raw, context, overlay, code)
 
     def _verify(self, transaction: Transaction) -> None:
         message = transaction.signed_bytes
@@ -243,33 +241,28 @@ class BlockBuilder:
             installed=self._registry.digests,
         )
 
-    def _log(
-        self, kind: Kind, content: bytes, id: bytes, context: Context, overlay: Overlay | None, code: str
-    ) -> Receipt:
-        """Append the entry, put it on its subjects' lists and store the timers that it set."""
-        if overlay is not None and code == "ok":
-            overlay.merge_down()
-        elif code != "ok":
-            context.events.clear()
+    def _log(self, kind: Kind, content: bytes, context: Context, overlay: Overlay, code: str) -> Receipt:
+        """Append the entry. What was accepted takes effect; what was refused only stands on its subjects' lists."""
+        if code == OK:
+            self._state.take(overlay)
+            self._set_timers(context)
+        events = tuple(context.events) if code == OK else ()
         subjects = sorted(context.subjects)[:SUBJECTS_LIMIT]
         outcome = {
             "code": code,
-            "events": [to_value(event) for event in context.events],
+            "events": [to_value(event) for event in events],
             "subjects": [{"subject": each, "count": concern(self._state, each) + 1} for each in subjects],
         }
         leaf = entry_leaf(kind, self.height, self.time, len(self._leaves), content, outcome)
         hashed = leaf_hash(leaf)
         for each in subjects:
             append_to_list(self._state, each, hashed)
-        if code == "ok":
-            self._set_timers(context)
-        index = self.first + len(self._leaves)
+        receipt = Receipt(self.first + len(self._leaves), self.height, self.time, context.id, code, events)
         self._leaves.append(leaf)
         self._hashes.append(hashed)
+        self._receipts.append(receipt)
         self.size += len(leaf)
-        executed = Receipt(index, self.height, self.time, id, code, tuple(context.events))
-        self._receipts.append(executed)
-        return executed
+        return receipt
 
     def _set_timers(self, context: Context) -> None:
         table = LedgerTables.timers.view(self._state)
@@ -307,27 +300,28 @@ class BlockBuilder:
         )
 
 
-def _message(contract: type[Contract], message: Any) -> Any:
-    """A [name, fields] message as the record that the contract handles."""
+def _call(contract: type[Contract], context: Context, overlay: Overlay, message: Any) -> str:
+    """Run the handler of a [name, fields] message; the code of its outcome.
+
+    Raises:
+        EncodingError: the fields are not those of the message.
+        Exception: whatever else the handler raises besides a declared refusal: it crashed.
+    """
     kind, _ = contract.handlers[message[0]]
-    return from_value(kind, message[1])
-
-
-def _call(contract: type[Contract], context: Context, overlay: Overlay, name: str, message: Any) -> str:
-    """Run a handler; the code of its outcome. Whatever it raises besides a declared refusal is a crash."""
+    record: Any = from_value(kind, message[1])
     try:
-        contract(overlay).handle(context, name, message)
-        context.require(len(context.subjects) <= SUBJECTS_LIMIT, "too-many-subjects")
-        context.require(
-            len(encode([to_value(event) for event in context.events])) <= EVENTS_LIMIT, "too-many-events"
-        )
+        contract(overlay).handle(context, message[0], record)
+    except EncodingError as error:
+        raise ValueError(f"a handler met a malformed value: {error}") from error
     except ContractError as refusal:
-        if refusal.reason not in (*contract.codes, *RESERVED_CODES):
+        if refusal.reason not in contract.codes:
             raise LookupError(f"{contract.name} does not declare the code {refusal.reason!r}") from refusal
-        context.events.clear()
-        context.timers.clear()
         return refusal.reason
-    return "ok"
+    if len(context.subjects) > SUBJECTS_LIMIT:
+        return TOO_MANY_SUBJECTS
+    if context.events and len(encode([to_value(event) for event in context.events])) > EVENTS_LIMIT:
+        return TOO_MANY_EVENTS
+    return OK
 
 
 def _digests(active: Contracts, registry: Registry) -> dict[str, bytes]:
@@ -352,6 +346,7 @@ def found(registry: Registry, genesis: Genesis) -> Block:
 
     Raises:
         LookupError: the document names a contract that this node does not have.
+        ValueError: the document is too large for a leaf.
     """
     state = Overlay(_Nothing())
     keys, governance = Keys(state), Governance(state)
@@ -382,5 +377,7 @@ def found(registry: Registry, genesis: Genesis) -> Block:
         genesis=genesis,
     )
     leaf = header.leaf
+    if len(leaf) > LEAF_LIMIT:
+        raise ValueError(f"a genesis document has at most {LEAF_LIMIT} bytes: name fewer parties")
     nodes = log.append(leaf_hash(leaf))
     return Block(Tip(header, log, state_map, active), 0, (leaf,), tuple(nodes), state.changes, ())

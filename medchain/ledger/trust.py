@@ -6,6 +6,7 @@ id and tag, stands in lines that start with ``#medchain`` and are comments to th
 
 from __future__ import annotations
 
+import re
 from os import PathLike
 from pathlib import Path
 
@@ -13,14 +14,14 @@ from attrs import field, frozen
 
 from medchain.errors import MalformedProof, UntrustedSigner
 from medchain.ledger.checkpoint import Checkpoint
-from medchain.ledger.note import VerifierKey
-from medchain.merkle import Head
+from medchain.ledger.note import VerifierKey, utf8_text
 from medchain.records import length, short
 
 __all__ = ["Trust"]
 
 TRUST_LIMIT = 64 * 1024
 PREFIX = "#medchain"
+HEX = re.compile("[0-9a-f]{64}")
 
 
 @frozen
@@ -42,6 +43,9 @@ class Trust:
     def __attrs_post_init__(self) -> None:
         if len({key.name for key in self.log_keys}) != 1:
             raise ValueError("the log keys of one chain carry one name, its origin")
+        for party, name in self.names.items():
+            if len(party) != 32 or not name.isprintable() or name != " ".join(name.split()) or not name:
+                raise ValueError(f"not a name that can be shown: {name!r}")
 
     @property
     def origin(self) -> str:
@@ -60,10 +64,9 @@ class Trust:
         return checkpoint.note.verified_by(self.log_keys)
 
     @classmethod
-    def parse(cls, text: str) -> Trust:
+    def parse(cls, text: str | bytes) -> Trust:
         """Read a trust file; MalformedProof says which line is wrong."""
-        if len(text) > TRUST_LIMIT:
-            raise MalformedProof(f"a trust file has at most {TRUST_LIMIT} characters")
+        text = utf8_text(text, TRUST_LIMIT, "a trust file")
         keys: list[VerifierKey] = []
         pins: dict[str, bytes] = {}
         names: dict[bytes, str] = {}
@@ -77,9 +80,9 @@ class Trust:
                 continue
             elif words[0] == "log" and len(words) in (2, 3):
                 keys.append(VerifierKey.parse(words[1]))
-            elif words == ["quorum", "none"]:
+            elif words == ["quorum", "none"] and not quorum:
                 quorum = True
-            elif words[0] in ("witness", "group", "quorum"):
+            elif words[0] in ("witness", "group") or (words[0] == "quorum" and not quorum):
                 raise MalformedProof(
                     f"{place}: this version checks no witnesses; it cannot honour this policy"
                 )
@@ -102,11 +105,8 @@ class Trust:
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Trust:
         """Read a trust file from disk; MalformedProof if it is none, OSError if it cannot be read."""
-        data = Path(path).read_bytes()
-        try:
-            return cls.parse(data.decode())
-        except UnicodeDecodeError as error:
-            raise MalformedProof(f"{path}: a trust file is UTF-8 text") from error
+        with Path(path).open("rb") as file:
+            return cls.parse(file.read(TRUST_LIMIT + 1))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the trust file."""
@@ -115,21 +115,12 @@ class Trust:
 
 def _read_pin(words: list[str], pins: dict[str, bytes], names: dict[bytes, str], place: str) -> None:
     """One ``#medchain`` line: ``chain HEX``, ``tag HEX`` or ``name HEX TEXT``."""
-    try:
-        value = bytes.fromhex(words[1])
-    except (ValueError, IndexError) as error:
-        raise MalformedProof(f"{place}: expected hex") from error
-    if len(value) != 32:
-        raise MalformedProof(f"{place}: expected 32 bytes in hex")
+    if len(words) < 2 or not HEX.fullmatch(words[1]):
+        raise MalformedProof(f"{place}: expected 64 hex digits in lower case")
+    value = bytes.fromhex(words[1])
     if words[0] in ("chain", "tag") and len(words) == 2 and words[0] not in pins:
         pins[words[0]] = value
-    elif words[0] == "name" and len(words) > 2:
+    elif words[0] == "name" and len(words) > 2 and value not in names:
         names[value] = " ".join(words[2:])
     else:
         raise MalformedProof(f"{place}: unknown or repeated pin {words[0][:32]!r}")
-
-
-def head_of(checkpoint: Checkpoint, trust: Trust) -> Head:
-    """The head that a trusted checkpoint states."""
-    trust.verify(checkpoint)
-    return checkpoint.head

@@ -10,10 +10,11 @@ from typing import Any, Generic, TypeVar
 from attrs import field, frozen
 
 from medchain.encoding import decode
-from medchain.errors import EncodingError, MalformedProof, VerificationError
-from medchain.ledger.entry import Entry, Header, parse_leaf
-from medchain.ledger.proof import EntryExtra, LogProof, StateExtra, read_extra
+from medchain.errors import EncodingError, InvalidTransaction, MalformedProof, VerificationError
+from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
+from medchain.ledger.proof import LogProof, StateExtra, read_extra
 from medchain.ledger.tables import ROW_LIMIT, Table, map_key, read_key
+from medchain.ledger.transaction import Transaction
 from medchain.ledger.trust import Trust
 from medchain.merkle import Head, MapProof
 from medchain.records import from_value
@@ -41,9 +42,12 @@ class AsOf:
     latest: bool
 
     def __str__(self) -> str:
-        moment = datetime.datetime.fromtimestamp(self.time / 1000, datetime.UTC).strftime(
-            "%Y-%m-%d %H:%M:%S UTC"
-        )
+        try:
+            moment = datetime.datetime.fromtimestamp(self.time // 1000, datetime.UTC).strftime(
+                "%Y-%m-%d %H:%M:%S UTC"
+            )
+        except (ValueError, OverflowError, OSError):  # a log may state any number
+            moment = f"{self.time} ms"
         place = f"this checkpoint (size {self.head.size})" if self.latest else f"height {self.height}"
         return f"as of {place}, {moment}"
 
@@ -74,7 +78,8 @@ def verify(data: bytes | str, kind: type[T], *, trust: Trust) -> Verified[T]:
 
     Args:
         data: a tlog-proof, as `Chain.prove` and `Chain.prove_state` make it.
-        kind: `Entry`, `Header`, an event class (for an entry that has such an event) or the record class of a table.
+        kind: `Entry`, `Header`, an event class (of an entry's events the first such one) or the record class
+            of a table. A class that no table declares reads any row: look at `Verified.place` then.
         trust: whom to believe; it must not come from whoever made the proof.
 
     Raises:
@@ -83,10 +88,13 @@ def verify(data: bytes | str, kind: type[T], *, trust: Trust) -> Verified[T]:
     proof = LogProof.parse(data)
     extra = read_extra(proof.extra)
     if isinstance(extra, StateExtra):
+        place = (extra.contract, extra.table)
+        if place not in kind.__dict__.get("__tables__", (place,)):
+            raise MalformedProof(f"the proof is about a row of {place[0]}.{place[1]}, not a {kind.__name__}")
         return _state(proof, extra, trust, lambda value: from_value(kind, value))
     signers = proof.verify(extra.leaf, trust)
     leaf = _leaf(extra.leaf, trust, proof)
-    value = leaf if isinstance(leaf, kind) else _event(leaf, extra, kind)
+    value = leaf if isinstance(leaf, kind) else _event(leaf, kind)
     return Verified(value, trust.origin, _as_of(proof, leaf), signers, signers)
 
 
@@ -115,19 +123,30 @@ def _leaf(data: bytes, trust: Trust, proof: LogProof) -> Entry | Header:
     except EncodingError as error:
         raise MalformedProof(f"the log holds a malformed leaf at {proof.inclusion.index}: {error}") from error
     if isinstance(leaf, Header):
-        chain = leaf.genesis.id if leaf.genesis is not None else leaf.chain
-        if leaf.origin != trust.origin or chain != trust.chain:
-            raise VerificationError("the header is of another chain than the trusted one")
+        same = leaf.origin == trust.origin and _chain_of(leaf) == trust.chain
+    else:
+        same = leaf.kind is not Kind.TRANSACTION or _sent_to(leaf) == trust.chain
+    if not same:
+        raise VerificationError("the proof is about another chain than the trusted one")
     return leaf
 
 
-def _event(leaf: Entry | Header, extra: EntryExtra, kind: type[T]) -> T:
+def _chain_of(header: Header) -> bytes:
+    return header.chain if header.genesis is None else header.genesis.id
+
+
+def _sent_to(entry: Entry) -> bytes:
+    """The chain for which a logged transaction was signed."""
+    try:
+        return Transaction.from_bytes(entry.content).body.chain
+    except InvalidTransaction as error:
+        raise MalformedProof(f"the log holds a malformed transaction: {error}") from error
+
+
+def _event(leaf: Entry | Header, kind: type[T]) -> T:
     if isinstance(leaf, Header):
         raise MalformedProof(f"the proof is about a header, not a {kind.__name__}")
-    events = leaf.outcome.events
-    if extra.event is not None:
-        events = events[extra.event : extra.event + 1] if 0 <= extra.event < len(events) else ()
-    for event in events:
+    for event in leaf.outcome.events:
         if event.is_a(kind):
             try:
                 return event.read(kind)

@@ -42,7 +42,7 @@ from medchain.access.rows import RecordRow, State
 from medchain.access.view import AccessView, named_id
 from medchain.access.warrants import make_warrant
 from medchain.chain import Chain
-from medchain.errors import Erased, MedchainError, Pending, Refused, VerificationError
+from medchain.errors import BlobDamaged, Erased, MedchainError, Pending, Refused, VerificationError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Signer, Wallet
 from medchain.ledger.checkpoint import Checkpoint
@@ -393,7 +393,11 @@ class Access(AccessView):
         return bundle if policy is None else evolve(bundle, dealing=evolve(bundle.dealing, policy=policy))
 
     def _blob(self, record: RecordRow, hash: bytes) -> bytes:
-        return self.chain.blobs.get(record.object, hash, limit=BLOB_LIMIT)
+        """A document or share of a record. A store that gives something else must not put the blame on a holder."""
+        data = self.chain.blobs.get(record.object, hash, limit=BLOB_LIMIT)
+        if hashlib.sha256(data).digest() != hash:
+            raise BlobDamaged(f"the blob stores gave another blob for {hash.hex()[:12]}…")
+        return data
 
     def _proved(self, id: bytes) -> tuple[ProvedRequest, RecordRow]:
         """A request and its record, from proofs under the trust of this client."""

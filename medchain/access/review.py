@@ -102,7 +102,8 @@ class Review:
 
     def _repr_html_(self) -> str:
         title, _, rest = self.text.partition("\n")
-        return f"<b>{html.escape(title)}</b><pre>{html.escape(rest.strip())}</pre>"
+        body = f'<pre style="white-space: pre-wrap">{html.escape(rest.strip())}</pre>'
+        return f"<b>{html.escape(title)}</b>{body}"
 
 
 @frozen

@@ -168,10 +168,10 @@ def _parts(parts: Parts, bundle: SealedHeader) -> str:
     numbers = range(1, len(infos)) if parts is None else parts
     each = [f'{at} ("{infos[at].media_type}", {infos[at].length:,} bytes)' for at in numbers[:SHOWN_PARTS]]
     more = [f"{len(numbers) - SHOWN_PARTS} more"] if len(numbers) > SHOWN_PARTS else []
-    every = (
-        f"all {len(numbers)}: " if len(numbers) == len(infos) - 1 else f"{len(numbers)} of {len(infos) - 1}: "
-    )
-    return every + joined([*each, *more])
+    count = len(infos) - 1
+    everything = f"all {count}" if count > 1 else "the only one"
+    which = everything if len(numbers) == count else f"{len(numbers)} of {count}"
+    return f"{which}: {joined([*each, *more])}"
 
 
 def _agreed(found: Answered, parts: Parts, words: Words) -> str:

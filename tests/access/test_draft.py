@@ -83,7 +83,7 @@ def test_the_text_says_what_signing_does(server: Server) -> None:
     text = " ".join(narrow.text.split())
     assert '1 of 3: 1 ("text/plain", 5 bytes) asked it asked for 2 of 3' in text
     assert "agreed dr_wu then nobody else is needed: it opens once you have signed" in text
-    assert "<pre>" in narrow._repr_html_()
+    assert "<pre" in narrow._repr_html_()
     assert "dr_lee" not in repr(narrow)
 
 

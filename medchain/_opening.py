@@ -17,6 +17,7 @@ from medchain.ledger.audit import load_map
 from medchain.ledger.contract import Contract, check
 from medchain.ledger.entry import Genesis, Header, Predecessor, chain_tag
 from medchain.ledger.transition import Registry, Tip
+from medchain.merkle import leaf_hash
 from medchain.policy import GateSet
 from medchain.storage.api import Store
 from medchain.storage.blobs import BlobStore
@@ -83,21 +84,39 @@ def new_genesis(
 
 
 def open_store(path: Path, *, create: bool, read_only: bool = False) -> Store:
-    """The LMDB store in a chain's folder."""
+    """The LMDB store in a chain's folder.
+
+    Raises:
+        NotAChain: there is none, and none is to be made.
+        StorageError: one is to be made where something else is.
+    """
     from medchain.storage.lmdb_store import LmdbStore
 
     place = path / "store"
     if create:
-        if path.exists() and not path.is_dir():
-            raise StorageError(f"{path} is a file, not a folder for a chain")
-        path.mkdir(parents=True, exist_ok=True)
+        _make_folder(path)
     elif not place.is_dir():
         raise NotAChain(f"{path} holds no medchain chain; Chain.create founds one")
-    return LmdbStore(place, read_only=read_only)
+    return LmdbStore(place, read_only=read_only, create=create)
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder of a chain; what an attempt that was broken off left there does not count."""
+    if path.exists() and not path.is_dir():
+        raise StorageError(f"{path} is a file, not a folder for a chain")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        others = [
+            each.name for each in path.iterdir() if not each.name.startswith(("store", ".store-", "blobs"))
+        ]
+    except OSError as error:
+        raise StorageError(f"no chain can be made at {path}: {error}") from error
+    if others:
+        raise StorageError(f"{path} holds other files, like {min(others)!r}; a chain has a folder of its own")
 
 
 def blobs_at(path: str | PathLike[str], blobs: BlobStore | None) -> BlobStore:
-    """The given blob store, or the files in a chain\'s folder."""
+    """The given blob store, or the files in a chain's folder."""
     if blobs is not None:
         return blobs
     from medchain.storage.files import FileBlobs
@@ -106,11 +125,28 @@ def blobs_at(path: str | PathLike[str], blobs: BlobStore | None) -> BlobStore:
 
 
 def stored_genesis(archive: Archive) -> Genesis:
-    """The document that founded the stored chain."""
-    header = archive.parsed(0)
-    if not isinstance(header, Header) or header.genesis is None:
+    """The document that founded the stored chain.
+
+    Raises:
+        InvalidBlock: the log does not begin with one, or it is not the one that was hashed.
+    """
+    header = _stored_header(archive, 0)
+    if header.genesis is None:
         raise InvalidBlock("the log does not begin with a genesis document", index=0)
     return header.genesis
+
+
+def _stored_header(archive: Archive, index: int) -> Header:
+    """The header at a log index, checked against the stored hash of its leaf."""
+    try:
+        header = archive.parsed(index)
+    except IndexError as error:
+        raise InvalidBlock("a header is missing from the store", index=index) from error
+    if not isinstance(header, Header):
+        raise InvalidBlock("the store has no header where one should be", index=index)
+    if leaf_hash(header.leaf) != archive.node(0, index):
+        raise InvalidBlock("a stored header is not the one that was hashed", index=index)
+    return header
 
 
 def check_mark(archive: Archive, mark: Mark) -> None:
@@ -130,14 +166,22 @@ def check_mark(archive: Archive, mark: Mark) -> None:
         raise InvalidBlock(f"the stored log is not the one that was signed at size {mark.latest.size}")
 
 
-def load_tip(archive: Archive, registry: Registry) -> Tip:
-    """Where a stored chain stands, its rows checked against its last header."""
-    with archive.store.snapshot() as moment:
-        stored = archive.tip(moment)
-        header = archive.parsed(stored.header)
-        if not isinstance(header, Header) or stored.header != stored.size - 1:
-            raise InvalidBlock("the stored log does not end with a header", index=stored.header)
-        if archive.head(stored.size).root != stored.log.root:
-            raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
-        state_map = load_map(archive, header, moment)
-        return Tip(header, stored.log, state_map, registry.active(archive))
+def load_tip(archive: Archive, registry: Registry | None) -> Tip:
+    """Where a stored chain stands: what the next block builds on, checked against the last header and the tiles.
+
+    Args:
+        archive: the chain, on one moment.
+        registry: of the node that executes the next block; None for who only reads, and needs no contracts.
+
+    Raises:
+        InvalidBlock: what is stored contradicts itself.
+        ConsensusError: a contract of the chain is not installed here.
+    """
+    stored = archive.tip()
+    if stored.header != stored.size - 1:
+        raise InvalidBlock("the stored log does not end with a header", index=stored.header)
+    header = _stored_header(archive, stored.header)
+    if archive.head(stored.size).root != stored.log.root:
+        raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
+    state_map = load_map(archive, header)
+    return Tip(header, stored.log, state_map, {} if registry is None else registry.active(archive))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
+from medchain.errors import InvalidBlock, Locked
 from medchain.keys.party import Party
 from medchain.keys.signing import SigningKey
 from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.draft import signer_ref
-from medchain.ledger.entry import Entry, Genesis
+from medchain.ledger.entry import Entry, Genesis, Kind
 from medchain.ledger.note import Note
-from medchain.ledger.system import LedgerTables, highest
+from medchain.ledger.system import WINDOW, LedgerTables, highest
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Receipt, Registry, Tip
 from medchain.storage.mark import Mark
@@ -53,7 +55,9 @@ class Writer:
         self._clock = clock
         self._reserved: dict[tuple[bytes, bytes], int] = {}
         self._signed: Checkpoint | None = None
-        self._lock = threading.Lock()
+        self._reserving = threading.Lock()
+        self._signing = threading.Lock()
+        self._pid = os.getpid()
         self.engine = Solo(self)
 
     def begin(self) -> BlockBuilder:
@@ -65,14 +69,22 @@ class Writer:
         self._archive.commit(block)
         self.tip = block.tip
 
-    def lookup(self, transaction: bytes) -> Receipt | None:
-        """The receipt of a committed transaction."""
-        index = self._archive.find(transaction)
+    def lookup(self, transaction: Transaction) -> Receipt | None:
+        """The receipt of a transaction whose very bytes are committed; with other signatures it is a replay."""
+        index = self._archive.find(transaction.id)
         if index is None:
             return None
-        entry = self._archive.parsed(index)
-        assert isinstance(entry, Entry)
-        return Receipt(index, entry.height, entry.time, transaction, entry.outcome.code, entry.outcome.events)
+        try:
+            entry = self._archive.parsed(index)
+        except IndexError:
+            entry = None
+        if not isinstance(entry, Entry) or entry.kind is not Kind.TRANSACTION:
+            raise InvalidBlock("the index of transactions names no transaction", index=index)
+        if entry.content != transaction.raw:
+            return None
+        return Receipt(
+            index, entry.height, entry.time, transaction.id, entry.outcome.code, entry.outcome.events
+        )
 
     def wait_for_timer(self) -> float | None:
         """Seconds until the earliest timer is due."""
@@ -94,24 +106,42 @@ class Writer:
             self.commit(builder.close())
 
     def reserve(self, party: Party) -> int:
-        """A sequence number for a new draft whose first signer is `party`."""
+        """A sequence number for a new draft whose first signer is `party`.
+
+        Drafts that are never signed leave numbers unused. When they have used up what the chain lets a key jump
+        ahead, counting starts again: a draft of that time that comes back after all is refused as replayed.
+        """
+        self._check_process()
         ref = signer_ref(party)
-        with self._lock:
+        with self._reserving:
             used = highest(self._archive, ref.party, ref.key)
             number = max(used, self._reserved.get((ref.party, ref.key), 0)) + 1
+            if number > used + WINDOW:
+                number = used + 1
             self._reserved[ref.party, ref.key] = number
             return number
 
     def checkpoint(self) -> Checkpoint:
-        """Sign the log as it is now; the mark is moved first, so that no copy can sign a second history.
+        """Sign the log as it is now.
 
         Raises:
             StorageError: another copy of this chain has signed meanwhile, or the mark cannot be written.
         """
-        with self._lock:
-            head = self.tip.head
-            if self._signed is not None and self._signed.head == head:
-                return self._signed
+        while True:
+            checkpoint = self.sign(self.tip)
+            if checkpoint is not None:
+                return checkpoint
+
+    def sign(self, tip: Tip) -> Checkpoint | None:
+        """Sign the log as it was at `tip`; None if a larger one is signed already.
+
+        The mark is moved first, so that no copy of the chain can sign a second history.
+        """
+        self._check_process()
+        head = tip.head
+        with self._signing:
+            if self._signed is not None and self._signed.size >= head.size:
+                return self._signed if self._signed.head == head else None
             if self._mark is not None:
                 self._mark.advance(head)
             text = Checkpoint.text(self._genesis.origin, head)
@@ -124,5 +154,9 @@ class Writer:
     def close(self) -> None:
         """Finish what was taken and stop; the last checkpoint is signed if the engine is healthy."""
         self.engine.close()
-        if self.engine.failure is None:
+        if self.engine.failure is None and os.getpid() == self._pid:
             self.checkpoint()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise Locked("a forked child cannot write to the chain of its parent; open it after forking")

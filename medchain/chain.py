@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -21,10 +22,10 @@ from medchain._opening import (
 )
 from medchain._writer import Writer
 from medchain.consensus.engine import Submission
-from medchain.errors import ConsensusError, InvalidBlock, StorageError
+from medchain.errors import ConsensusError, InvalidBlock, InvalidTransaction, StorageError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Signer, Wallet
-from medchain.ledger.archive import Archive, StoredTip
+from medchain.ledger.archive import Archive
 from medchain.ledger.audit import AuditReport, Progress, audit
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract, wire_name
@@ -47,6 +48,10 @@ from medchain.storage.memory import MemoryStore
 
 __all__ = ["Chain", "installed_contracts"]
 
+PROVE_ATTEMPTS = 1_000
+SEND_ATTEMPTS = 3
+"""How often `Chain.send` signs again, if a draft from elsewhere has used the sequence number meanwhile."""
+
 V = TypeVar("V")
 Path_ = str | PathLike[str]
 
@@ -65,7 +70,7 @@ class Chain:
         self._registry = registry
         self._genesis = genesis
         self._writer = writer
-        self._read: tuple[StoredTip, Tip] | None = None
+        self._read: Tip | None = None
         self._closed = False
         self.blobs = blobs
 
@@ -100,7 +105,7 @@ class Chain:
             clock: the time now in ms since the epoch.
 
         Raises:
-            ValueError: the origin is none.
+            ValueError: the origin is none, or the gate has too many parties for the genesis document.
             StorageError: the folder holds a chain or something else already.
         """
         check_origin(origin)
@@ -112,8 +117,11 @@ class Chain:
             if not archive.empty:
                 raise StorageError(f"{path} holds a chain already; Chain.open opens it")
             block = found(registry, genesis)
-            archive.commit(block)
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
+            kept.advance(
+                block.tip.head
+            )  # first, so that a stored chain has its mark wherever this is broken off
+            archive.commit(block)
             return cls._writing(
                 archive, registry, genesis, block.tip, authority, blobs_at(path, blobs), kept, clock
             )
@@ -141,6 +149,8 @@ class Chain:
             NotAChain, NewerFormat: the folder holds no chain, or one that a newer version wrote.
             Locked: another process is writing.
             InvalidBlock: what is stored contradicts itself.
+            ConsensusError: a contract of the chain is not installed here.
+            ValueError: the wallet is not the one that founded the chain.
             StorageError: the mark is missing or shows that this is an old copy of the chain.
         """
         store = store or open_store(Path(path), create=False, read_only=authority is None)
@@ -155,7 +165,8 @@ class Chain:
                 raise ValueError("this wallet is not the authority that founded the chain")
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             check_mark(archive, kept)
-            tip = load_tip(archive, registry)
+            with store.snapshot() as moment:
+                tip = load_tip(archive.at(moment), registry)
             return cls._writing(
                 archive, registry, genesis, tip, authority, blobs_at(path, blobs), kept, clock
             )
@@ -202,9 +213,12 @@ class Chain:
     ) -> Chain:
         log_key = authority.log_key(genesis.tag)
         writer = Writer(archive, registry, genesis, tip, log_key=log_key, mark=mark, clock=clock)
-        chain = cls(archive, registry, genesis, blobs, writer)
-        chain.checkpoint()
-        return chain
+        try:
+            writer.checkpoint()
+        except BaseException:
+            writer.engine.close()
+            raise
+        return cls(archive, registry, genesis, blobs, writer)
 
     # What the chain is.
 
@@ -250,6 +264,8 @@ class Chain:
         return f"<Chain {self.origin} {self.id.hex()[:12]}… {state}{', read-only' if self.read_only else ''}>"
 
     def _repr_html_(self) -> str:
+        if self._closed:
+            return f"<b>{self.origin}</b> <code>{self.id.hex()[:12]}…</code>, closed"
         return (
             f"<b>{self.origin}</b> <code>{self.id.hex()[:12]}…</code><br>height {self.height}, "
             f"{self.head.size} leaves under <code>{self.head.root.hex()[:12]}…</code>"
@@ -258,20 +274,9 @@ class Chain:
     # Where it stands.
 
     @property
-    def _tip(self) -> Tip:
-        if self._closed:
-            raise ValueError("the chain is closed")
-        if self._writer is not None:
-            return self._writer.tip
-        stored = self._archive.tip()
-        if self._read is None or self._read[0] != stored:
-            self._read = (stored, load_tip(self._archive, self._registry))
-        return self._read[1]
-
-    @property
     def head(self) -> Head:
         """Size and root of the log."""
-        return self._archive.tip().log.head if self._writer is None else self._tip.head
+        return self._archive.tip().log.head if self._writer is None else self._require_writer().tip.head
 
     @property
     def height(self) -> int:
@@ -280,6 +285,8 @@ class Chain:
 
     def header(self, height: int | None = None) -> Header:
         """The header at `height`, the last one by default; IndexError if there is none yet."""
+        if height is None and self._writer is not None:
+            return self._require_writer().tip.header
         index = self._archive.tip().header if height is None else self._archive.header_index(height)
         header = self._archive.parsed(index)
         if not isinstance(header, Header):
@@ -324,6 +331,8 @@ class Chain:
             not_after: last block time (ms) at which it may be logged.
         """
         writer = self._require_writer()
+        if not signers:
+            raise ValueError("a transaction has at least one signer")
         name = wire_name(type(message))
         if contract.handlers.get(name, (None,))[0] is not type(message):
             raise TypeError(f"contract {contract.name} handles no {type(message).__name__}")
@@ -363,8 +372,15 @@ class Chain:
             Refused: the contract refused; the refusal is logged.
             InvalidTransaction, ConsensusError, TimeoutError: as `Submission.result`.
         """
-        body = self.prepare(contract, message, [wallet.party for wallet in by])
-        return self.submit(Signed.start(body).sign(*by)).result(timeout)
+        parties = [wallet.party for wallet in by]
+        for attempt in range(1, SEND_ATTEMPTS + 1):
+            submission = self.submit(Signed.start(self.prepare(contract, message, parties)).sign(*by))
+            try:
+                return submission.result(timeout)
+            except InvalidTransaction as error:
+                if error.reason != "replayed" or attempt == SEND_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
 
     def _require_writer(self) -> Writer:
         if self._closed:
@@ -425,29 +441,51 @@ class Chain:
             table: declared by a contract class, like ``Keys.parties``.
             key: of the row.
             fresh: see `checkpoint`.
+
+        Raises:
+            StorageError: the chain is open for reading, and its last block is not signed yet.
         """
-        for _ in range(1_000):
-            checkpoint = self.checkpoint(fresh=fresh)
-            tip = self._tip
-            row = self._archive.get(table.view(self._archive).order_key(key))
-            map_key = table.map_key(key)
-            expected = None if row is None else hashlib.sha256(row).digest()
-            if checkpoint.head == tip.head and tip.map.get_hashed(map_key) == expected:
-                break
-        else:
-            raise StorageError(
-                "the state changes faster than it can be proved, or no current checkpoint is signed"
-            )
+        tip, row, checkpoint = self._signed_row(table, key, fresh)
         extra = StateExtra(
             tip.header.leaf,
             table.contract,
             table.name,
             plain_key(key),
             row,
-            bytes(tip.map.prove_hashed(map_key)),
+            bytes(tip.map.prove_hashed(table.map_key(key))),
         )
         inclusion = self._archive.prove_inclusion(checkpoint.size - 1, checkpoint.size)
         return bytes(LogProof(inclusion, checkpoint, extra_bytes(extra)))
+
+    def _signed_row(self, table: Table[V], key: Any, fresh: bool) -> tuple[Tip, bytes | None, Checkpoint]:
+        """A block that is the last, a row as of it, and the checkpoint that ends with it."""
+        if self._writer is None:
+            return self._stored_row(table, key)
+        writer = self._require_writer()
+        if fresh:
+            writer.refresh()
+        for _ in range(PROVE_ATTEMPTS):
+            tip = writer.tip
+            row = self._archive.get(table.view(self._archive).order_key(key))
+            if tip.map.get_hashed(table.map_key(key)) == (row and hashlib.sha256(row).digest()):
+                checkpoint = writer.sign(tip)
+                if checkpoint is not None:
+                    return tip, row, checkpoint
+            time.sleep(0.001)  # a block has changed this very row, or a later one was signed, in between
+        raise StorageError("the row changes faster than it can be proved, or is not what the state says")
+
+    def _stored_row(self, table: Table[V], key: Any) -> tuple[Tip, bytes | None, Checkpoint]:
+        with self._archive.store.snapshot() as moment:
+            archive = self._archive.at(moment)
+            note, stored = archive.checkpoint(), archive.tip()
+            checkpoint = None if note is None else Checkpoint.parse(note)
+            if checkpoint is None or checkpoint.head != stored.log.head:
+                raise StorageError(
+                    "the writer has not signed the last block yet; the state cannot be proved as of it"
+                )
+            if self._read is None or self._read.head != checkpoint.head:
+                self._read = load_tip(archive, None)
+            return self._read, archive.get(table.view(archive).order_key(key)), checkpoint
 
     def prove_consistency(self, old: int, new: int) -> ConsistencyProof:
         """That the log of `new` leaves begins with the log of `old` leaves (RFC 9162 section 2.1.4)."""
@@ -461,6 +499,7 @@ class Chain:
 
         Raises:
             InvalidBlock: the first contradiction, with its place.
+            ConsensusError: a contract of the chain is not installed here.
         """
         return audit(self._archive, self._registry, progress)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
@@ -26,12 +27,12 @@ class Application(Protocol):
         """Make a block durable; when this returns it is final."""
         ...
 
-    def lookup(self, transaction: bytes) -> Receipt | None:
-        """The receipt of a transaction that is committed already."""
+    def lookup(self, transaction: Transaction) -> Receipt | None:
+        """The receipt of a transaction whose very bytes are committed already."""
         ...
 
     def wait_for_timer(self) -> float | None:
-        """Seconds until the next scheduled message is due; None if there is none."""
+        """Seconds until the next scheduled message is due; None if there is none. Called between blocks."""
         ...
 
 
@@ -65,7 +66,8 @@ class Submission:
 
         Raises:
             InvalidTransaction: it may not enter a block, and nothing is logged.
-            ConsensusError: the engine stopped before it was final.
+            ConsensusError: the engine stopped before it was known to be final. Submit the same bytes again when the
+                chain is open again: the answer is the first receipt, or a new one.
             TimeoutError: not yet known after `timeout` seconds; it may still be committed.
         """
         return self._future.result(timeout)
@@ -88,7 +90,10 @@ class Submission:
                 waiter.set_result(None)
 
         def wake(_: object) -> None:
-            loop.call_soon_threadsafe(finish)
+            with contextlib.suppress(
+                RuntimeError
+            ):  # the client's loop is closed: nobody waits there any more
+                loop.call_soon_threadsafe(finish)
 
         self._future.add_done_callback(wake)
         yield from waiter.__await__()
@@ -115,7 +120,7 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, action: Callable[[], None]) -> None:
-        """Run `action` between two blocks and wait for it."""
+        """Run `action` between two blocks and wait for it. What it raises is raised here, and stops the engine."""
 
     @abstractmethod
     def close(self) -> None:

@@ -1,21 +1,22 @@
 """The embedded engine: one authority, one thread that makes blocks, group commit.
 
-A block closes when nothing waits any more, at 2,000 transactions, at 4 MB, or when it has been open for 50 ms; its
-commit is durable before anybody learns of it. A failed commit fails its own transactions and stops the engine.
+A block closes when nothing waits any more, at 2,000 transactions, at 4 MB, or when it has been open for 5 ms; its
+commit is durable before anybody learns of it. A commit that fails stops the engine: whether the store has the block or
+not, nothing may be built on a guess. What was not final by then is answered with a ConsensusError.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from attrs import define, field
 
 from medchain.consensus.engine import Application, Engine, Submission
-from medchain.errors import ConsensusError, InvalidTransaction, Locked, MedchainError
+from medchain.errors import ConsensusError, InvalidTransaction, Locked
 from medchain.keys.signing import self_test
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import BlockBuilder, Receipt
@@ -27,7 +28,10 @@ INTAKE = 10_000
 
 BLOCK_TRANSACTIONS = 2_000
 BLOCK_BYTES = 4 << 20
-BLOCK_SECONDS = 0.05
+BLOCK_SECONDS = 0.005
+
+LONGEST_WAIT = 60.0
+"""Seconds after which the engine looks at the clock again, which may have been set."""
 
 self_test()
 
@@ -41,147 +45,172 @@ class _Action:
     error: BaseException | None = None
 
 
-_Item = tuple[Transaction, Submission] | _Action | None
+@define
+class _Sent:
+    """A transaction that waits for its block."""
+
+    transaction: Transaction
+    submission: Submission
+
+
+_Item = _Sent | _Action
 
 
 class Solo(Engine):
     """The engine of a chain with one authority in this process."""
 
     def __init__(self, application: Application) -> None:
-        self._application = application
-        self._intake: queue.Queue[_Item] = queue.Queue(INTAKE)
         self.failure: BaseException | None = None
+        self._application = application
+        self._waiting: deque[_Item] = deque()
         self._closing = False
-        self._lock = threading.Lock()
         self._pid = os.getpid()
+        # Always taken as ``with self._lock``, which an interrupt cannot tear apart, and never around slow work.
+        self._lock = threading.Lock()
+        self._filled = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._run, name="medchain-solo", daemon=True)
         self._thread.start()
 
     def submit(self, transaction: Transaction) -> Submission:
         submission = Submission(transaction.id)
-        self._put((transaction, submission))
+        self._put(_Sent(transaction, submission))
         return submission
 
     def run(self, action: Callable[[], None]) -> None:
         item = _Action(action)
         self._put(item)
-        while not item.done.wait(0.1):
-            if not self._thread.is_alive():
-                raise ConsensusError("the engine has stopped") from self.failure
+        item.done.wait()
         if item.error is not None:
             raise item.error
-
-    def _put(self, item: _Item) -> None:
-        if os.getpid() != self._pid:
-            raise Locked("a forked child cannot write to the chain of its parent; open it after forking")
-        with self._lock:
-            if self._closing or self.failure is not None:
-                reason = "closed" if self.failure is None else f"stopped by {self.failure}"
-                raise ConsensusError(f"the engine is {reason}") from self.failure
-            self._intake.put(item)
 
     def close(self) -> None:
         if os.getpid() != self._pid:
             return
         with self._lock:
-            closing, self._closing = self._closing, True
-            if not closing:
-                self._intake.put(None)
-        self._thread.join()
+            self._closing = True
+            self._filled.notify_all()
+            self._room.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _put(self, item: _Item) -> None:
+        if os.getpid() != self._pid:
+            raise Locked("a forked child cannot write to the chain of its parent; open it after forking")
+        with self._lock:
+            while len(self._waiting) >= INTAKE and not self._closing:
+                self._room.wait()
+            if self._closing:
+                reason = "is closed" if self.failure is None else f"has stopped: {self.failure}"
+                raise ConsensusError(f"the engine {reason}") from self.failure
+            self._waiting.append(item)
+            self._filled.notify()
+
+    def _take(self, timeout: float | None) -> _Item | None:
+        """The next item; None if there is none within `timeout` seconds, or ever again."""
+        with self._lock:
+            if not self._waiting and timeout != 0:
+                self._filled.wait_for(lambda: self._waiting or self._closing, timeout)
+            if not self._waiting:
+                return None
+            if len(self._waiting) == INTAKE:
+                self._room.notify_all()
+            return self._waiting.popleft()
 
     def _run(self) -> None:
-        while self.failure is None:
-            try:
-                item = self._intake.get(timeout=self._application.wait_for_timer())
-            except queue.Empty:
-                self._block(None)
-                continue
-            if item is None:
-                break
-            if isinstance(item, _Action):
-                self._act(item)
-            else:
-                self._block(item)
-        self._refuse_rest()
+        try:
+            while True:
+                item = self._take(self._pause())
+                if item is None and self._closing:
+                    break
+                if isinstance(item, _Action):
+                    self._act(item)
+                else:
+                    self._block(item)
+        except BaseException as error:  # whatever it is, those who wait are to hear of it
+            self.failure = error
+        self._stop()
+
+    def _pause(self) -> float:
+        wait = self._application.wait_for_timer()
+        return LONGEST_WAIT if wait is None else min(wait, LONGEST_WAIT)
 
     def _act(self, action: _Action) -> None:
         try:
             action.call()
         except BaseException as error:
             action.error = error
-            if not isinstance(error, MedchainError):
-                self.failure = error
-        action.done.set()
+            raise
+        finally:
+            action.done.set()
 
-    def _block(self, item: _Item) -> None:
+    def _block(self, item: _Sent | None) -> None:
         """Make one block of what is due, of `item`, and of what comes while it is open."""
         pending: list[Submission] = []
-        taken: list[tuple[Submission, Receipt]] = []
+        action: _Action | None = None
         try:
             builder = self._application.begin()
             builder.run_timers()
-            known: dict[bytes, Receipt] = {}
+            receipts: dict[Transaction, Receipt] = {}
+            taken: list[tuple[Submission, Receipt]] = []
             deadline = time.monotonic() + BLOCK_SECONDS
-            while isinstance(item, tuple):
-                pending.append(item[1])
-                self._take(builder, known, taken, *item)
+            while item is not None:
+                pending.append(item.submission)
+                receipt = self._execute(builder, receipts, item)
+                if receipt is not None:
+                    taken.append((item.submission, receipt))
                 full = builder.size >= BLOCK_BYTES or len(taken) >= BLOCK_TRANSACTIONS
-                item = None if full or time.monotonic() > deadline else self._next()
+                following = None if full or time.monotonic() > deadline else self._take(0)
+                if isinstance(following, _Action):
+                    action = following
+                    break
+                item = following
             if not builder.empty:
                 self._application.commit(builder.close())
         except BaseException as error:
-            self.failure = error
             for submission in pending:
                 if not submission.done:
                     submission.resolve(_stopped(error))
-            return
+            if action is not None:
+                action.error = _stopped(error)
+                action.done.set()
+            raise
         for submission, receipt in taken:
             submission.resolve(receipt)
-        if isinstance(item, _Action):
-            self._act(item)
+        if action is not None:
+            self._act(action)
 
-    def _next(self) -> _Item:
-        try:
-            item = self._intake.get_nowait()
-        except queue.Empty:
-            return None
-        if item is None:  # the end: leave it for the loop
-            self._intake.put(None)
-        return item
-
-    def _take(
-        self,
-        builder: BlockBuilder,
-        known: dict[bytes, Receipt],
-        taken: list[tuple[Submission, Receipt]],
-        transaction: Transaction,
-        submission: Submission,
-    ) -> None:
-        """Execute one transaction; one that is committed already, or is in this block, gets its first receipt."""
-        receipt = known.get(transaction.id) or self._application.lookup(transaction.id)
+    def _execute(
+        self, builder: BlockBuilder, receipts: dict[Transaction, Receipt], item: _Sent
+    ) -> Receipt | None:
+        """The receipt of a transaction: its first one, if the same bytes are committed already or in this block."""
+        transaction = item.transaction
+        receipt = receipts.get(transaction) or self._application.lookup(transaction)
         if receipt is None:
             try:
-                receipt = known[transaction.id] = builder.add(transaction)
+                receipt = builder.add(transaction)
             except InvalidTransaction as error:
-                submission.resolve(error)
-                return
-        taken.append((submission, receipt))
+                item.submission.resolve(error)
+                return None
+        receipts[transaction] = receipt
+        return receipt
 
-    def _refuse_rest(self) -> None:
-        """Answer what nobody will look at any more."""
-        while True:
-            try:
-                item = self._intake.get_nowait()
-            except queue.Empty:
-                return
+    def _stop(self) -> None:
+        """Take nothing any more, and answer what nobody will look at."""
+        with self._lock:
+            self._closing = True
+            rest = list(self._waiting)
+            self._waiting.clear()
+            self._room.notify_all()
+        for item in rest:
             if isinstance(item, _Action):
                 item.error = _stopped(self.failure)
                 item.done.set()
-            elif item is not None:
-                item[1].resolve(_stopped(self.failure))
+            else:
+                item.submission.resolve(_stopped(self.failure))
 
 
 def _stopped(cause: BaseException | None) -> ConsensusError:
-    error = ConsensusError(f"the engine stopped before this was final: {cause}")
+    error = ConsensusError(f"the engine stopped before this was known to be final: {cause}")
     error.__cause__ = cause
     return error

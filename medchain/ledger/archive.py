@@ -24,18 +24,20 @@ from attrs import frozen
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError, InvalidBlock, NewerFormat, NotAChain
 from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
-from medchain.ledger.tables import ROW_LIMIT, map_key, read_key
+from medchain.ledger.tables import ROW_LIMIT, map_key, order_key, read_key
 from medchain.ledger.transition import Block
 from medchain.merkle import CompactRange, Head, node_hash, prove_inclusion, root_of
 from medchain.merkle.proofs import ConsistencyProof, InclusionProof, prove_consistency
 from medchain.records import decode_record, encode_record
 from medchain.storage.api import Batch, Reader, Store
 
-__all__ = ["FORMAT", "Archive", "StoredTip"]
+__all__ = ["FORMAT", "TILE_HEIGHT", "TILE_WIDTH", "Archive", "StoredTip"]
 
 FORMAT = 1
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
+RUN = 1_024
+"""Leaves that are read at once when many are."""
 
 
 @frozen
@@ -45,6 +47,9 @@ class StoredTip:
     size: int
     nodes: tuple[bytes, ...]
     header: int
+
+    def __attrs_post_init__(self) -> None:
+        CompactRange(self.size, self.nodes)  # ValueError if they do not belong together
 
     @property
     def log(self) -> CompactRange:
@@ -57,17 +62,30 @@ def _number(value: int) -> bytes:
 
 
 class Archive:
-    """The chain in `store`; reads by leaf, height, transaction and node, and the batch that adds a block."""
+    """The chain in `store`; reads by leaf, height, transaction and node, and the batch that adds a block.
 
-    def __init__(self, store: Store) -> None:
+    It reads what the store holds now; `at` gives the same reads on one moment.
+    """
+
+    def __init__(self, store: Store, reader: Reader | None = None) -> None:
         self.store = store
+        self._reader = reader or store
+
+    def at(self, moment: Reader) -> Archive:
+        """The chain as it is in a snapshot of the store."""
+        return Archive(self.store, moment)
 
     def check_format(self) -> None:
         """Refuse a store that holds no chain or one of a newer format: NotAChain, NewerFormat."""
-        data = self.store.get(b"mformat")
+        data = self._reader.get(b"mformat")
         if data is None:
             raise NotAChain("the store holds no medchain chain; Chain.create makes one")
-        version = _read_int(data)
+        try:
+            version = decode(data, limit=16)
+        except EncodingError:
+            version = None
+        if type(version) is not int or version < 1:
+            raise NotAChain("the store's format is none of medchain's")
         if version > FORMAT:
             raise NewerFormat(
                 f"the chain has format {version}, this version of medchain reads up to {FORMAT}: update it"
@@ -76,36 +94,43 @@ class Archive:
     @property
     def empty(self) -> bool:
         """Whether the store holds nothing at all."""
-        return next(iter(self.store.scan(limit=1)), None) is None
+        return next(iter(self._reader.scan(limit=1)), None) is None
 
-    def tip(self, reader: Reader | None = None) -> StoredTip:
-        """Where the stored chain ends."""
-        data = (reader or self.store).get(b"mtip")
+    def tip(self) -> StoredTip:
+        """Where the stored chain ends.
+
+        Raises:
+            NotAChain: the store has no last block.
+            InvalidBlock: what it says of it is damaged.
+        """
+        data = self._reader.get(b"mtip")
         if data is None:
             raise NotAChain("the store has no last block")
-        return decode_record(StoredTip, data)
+        try:
+            return decode_record(StoredTip, data)
+        except EncodingError as error:
+            raise InvalidBlock(f"the place of the last block is damaged: {error}") from error
 
     def leaf(self, index: int) -> bytes:
         """Leaf data at a log index; IndexError if the log is shorter."""
-        data = self.store.get(b"e" + _number(index)) if index >= 0 else None
+        data = self._reader.get(b"e" + _number(index)) if index >= 0 else None
         if data is None:
             raise IndexError(f"the log has no leaf {index}")
         return data
 
     def leaves(self, start: int, stop: int) -> Iterator[bytes]:
-        """Leaf data from `start` on and before `stop`.
+        """Leaf data from `start` on and before `stop`; read in runs, so that no snapshot stays open for long.
 
         Raises:
             InvalidBlock: one is missing.
         """
-        wanted = start
-        for key, data in self.store.scan(b"e" + _number(start), b"e" + _number(stop)):
-            if key != b"e" + _number(wanted):
-                break
-            wanted += 1
-            yield data
-        if wanted < stop:
-            raise InvalidBlock("a leaf is missing from the store", index=wanted)
+        for first in range(start, stop, RUN):
+            last = min(first + RUN, stop)
+            run = list(self._reader.scan(b"e" + _number(first), b"e" + _number(last)))
+            for index in range(first, last):
+                if index - first >= len(run) or run[index - first][0] != b"e" + _number(index):
+                    raise InvalidBlock("a leaf is missing from the store", index=index)
+                yield run[index - first][1]
 
     def parsed(self, index: int) -> Entry | Header:
         """The entry or header at a log index."""
@@ -116,43 +141,51 @@ class Archive:
 
     def header_index(self, height: int) -> int:
         """The log index of the header at `height`; IndexError if there is none yet."""
-        data = self.store.get(b"h" + _number(height)) if height >= 0 else None
+        data = self._reader.get(b"h" + _number(height)) if height >= 0 else None
         if data is None:
             raise IndexError(f"the chain has no block {height}")
         return int.from_bytes(data, "big")
 
     def find(self, transaction: bytes) -> int | None:
         """The log index of a transaction by its id."""
-        data = self.store.get(b"i" + transaction)
+        data = self._reader.get(b"i" + transaction)
         return None if data is None else int.from_bytes(data, "big")
 
     def get(self, key: bytes) -> bytes | None:
         """A row by its order key."""
-        return self.store.get(key)
+        return self._reader.get(key)
 
     def scan(
         self, start: bytes, end: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Rows in the order of their keys."""
-        return self.store.scan(start, end, reverse=reverse)
+        return self._reader.scan(start, end, reverse=reverse)
 
-    def rows(self, reader: Reader | None = None) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """Every row as (order key, key in the state map, stored bytes)."""
-        for key, data in (reader or self.store).scan(b"r", b"s"):
+    def rows(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """Every row as (order key, key in the state map, stored bytes).
+
+        Raises:
+            InvalidBlock: one is damaged, or lies where it does not belong.
+        """
+        for key, data in self._reader.scan(b"r", b"s"):
             contract, _, rest = key[1:].partition(b"\0")
-            table = rest.partition(b"\0")[0]
+            table, _, tail = rest.partition(b"\0")
             try:
                 pair = decode(data, limit=ROW_LIMIT)
-                assert isinstance(pair, list)
-                yield key, map_key(contract.decode(), table.decode(), read_key(pair[0])), data
-            except (EncodingError, IndexError, TypeError, AssertionError, UnicodeDecodeError) as error:
+                if type(pair) is not list or len(pair) != 2:
+                    raise EncodingError("a row is [key, record]")
+                row_key = read_key(pair[0])
+                if order_key(row_key) != tail:
+                    raise EncodingError("it lies under another key than its own")
+                yield key, map_key(contract.decode(), table.decode(), row_key), data
+            except (EncodingError, TypeError, UnicodeDecodeError) as error:
                 raise InvalidBlock(f"a stored row of {contract!r} {table!r} is damaged: {error}") from error
 
     def node(self, level: int, index: int) -> bytes:
         """The hash of a complete node of the log."""
         tile_level, below = divmod(level, TILE_HEIGHT)
         first = index << below
-        tile = self._tile(tile_level, first // TILE_WIDTH)
+        tile = self.tile(tile_level, first // TILE_WIDTH) or b""
         start = first % TILE_WIDTH
         hashes = [tile[at : at + 32] for at in range(32 * start, 32 * (start + (1 << below)), 32)]
         if len(hashes[-1]) != 32:
@@ -173,12 +206,13 @@ class Archive:
         """The head that the log had at `size`."""
         return Head(size, root_of(size, self.node))
 
-    def _tile(self, level: int, index: int) -> bytes:
-        return self.store.get(_tile_key(level, index)) or b""
+    def tile(self, level: int, index: int) -> bytes | None:
+        """A stored tile; None if there is none."""
+        return self._reader.get(_tile_key(level, index))
 
     def checkpoint(self) -> bytes | None:
         """The last note that was signed over this store, if one was."""
-        return self.store.get(b"mcheckpoint")
+        return self._reader.get(b"mcheckpoint")
 
     def keep_checkpoint(self, note: bytes) -> None:
         """Remember a signed note, for readers that have no key."""
@@ -217,8 +251,11 @@ class Archive:
             place = (level // TILE_HEIGHT, index // TILE_WIDTH)
             tile = changed.get(place)
             if tile is None:
-                # Only what the log had before counts: a longer stored tile would be of a commit that never happened.
-                tile = changed[place] = bytearray(self._tile(*place)[: 32 * (index % TILE_WIDTH)])
+                tile = changed[place] = bytearray(self.tile(*place) or b"" if index % TILE_WIDTH else b"")
+                if len(tile) != 32 * (index % TILE_WIDTH):
+                    raise InvalidBlock(
+                        f"the stored hash tile {place[0]}/{place[1]} has another length than the log"
+                    )
             tile += hashed
         for (level, index), tile in changed.items():
             batch.put(_tile_key(level, index), bytes(tile))
@@ -226,10 +263,3 @@ class Archive:
 
 def _tile_key(level: int, index: int) -> bytes:
     return b"t" + bytes([level]) + _number(index)
-
-
-def _read_int(data: bytes) -> int:
-    value = decode(data, limit=16)
-    if type(value) is not int:
-        raise NotAChain("the store's format is not a number")
-    return value

@@ -1,22 +1,26 @@
-"""Reading a chain again from its genesis: every hash, every signature, every outcome, every row."""
+"""Reading a chain again from its genesis: every hash, every signature, every outcome, every row.
+
+Nothing that is stored is believed. Leaves are executed again and compared with what that gives, tiles and indexes with
+the leaves, rows with the state that the execution leaves behind, the checkpoint with the log and its key.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import field, frozen
 
-from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction
-from medchain.ledger.archive import Archive
+from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, VerificationError
+from medchain.ledger.archive import TILE_HEIGHT, TILE_WIDTH, Archive, StoredTip
+from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Entry, Genesis, Header, Kind, parse_leaf
-from medchain.ledger.tables import Rows
+from medchain.ledger.note import VerifierKey
+from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.transaction import Transaction
-from medchain.ledger.transition import Block, BlockBuilder, Registry, Tip, found
+from medchain.ledger.transition import Block, BlockBuilder, Registry, found
 from medchain.merkle import Head, SparseMap
-from medchain.storage.api import Batch, Reader
-from medchain.storage.memory import MemoryStore
 
 __all__ = ["AuditReport", "Progress", "audit", "load_map"]
 
@@ -68,13 +72,13 @@ class AuditReport:
         )
 
 
-def load_map(archive: Archive, header: Header, moment: Reader | None = None) -> SparseMap:
+def load_map(archive: Archive, header: Header) -> SparseMap:
     """The state map of the stored rows.
 
     Raises:
         InvalidBlock: they do not have the state root of `header`: a stored row was changed.
     """
-    rows = {key: hashlib.sha256(data).digest() for _, key, data in archive.rows(moment)}
+    rows = {key: hashlib.sha256(data).digest() for _, key, data in archive.rows()}
     loaded = SparseMap.from_hashed(rows)
     if loaded.root != header.state_root:
         raise InvalidBlock(
@@ -84,52 +88,189 @@ def load_map(archive: Archive, header: Header, moment: Reader | None = None) -> 
 
 
 def audit(archive: Archive, registry: Registry, progress: Progress | None = None) -> AuditReport:
-    """Execute a stored chain again from its genesis and compare every byte.
+    """Execute a stored chain again from its genesis and compare every byte of the store.
+
+    A writer may go on meanwhile: what it adds is read, too, and only the end sees a snapshot.
 
     Raises:
         InvalidBlock: with the place of the first contradiction.
+        ConsensusError: a contract of the chain is not installed here.
     """
-    stored = archive.tip()
-    rows = MemoryStore()
-    blocks = _blocks(archive, stored.size)
-    genesis, block = _genesis(next(blocks)[0], registry)
-    _store_rows(rows, block)
-    tip, began = block.tip, block.tip.header.time
-    outcomes: Counter[tuple[str, str]] = Counter()
-    for leaves in blocks:
-        block = _replay(registry, genesis, tip, rows, leaves, outcomes)
-        _store_rows(rows, block)
-        tip = block.tip
-        if progress is not None:
-            progress(tip.log.size, stored.size)
-    _compare_store(archive, tip, rows)
-    return AuditReport(
-        tip.header.origin,
-        genesis.id,
-        tip.head,
-        tip.header.height,
-        began,
-        tip.header.time,
-        dict(outcomes),
-        len(tip.map),
-    )
+    replay = _Replay(archive, registry)
+    replay.run(archive, archive.tip().size, progress)
+    with archive.store.snapshot() as moment:
+        last = archive.at(moment)
+        stored = last.tip()
+        replay.run(last, stored.size, progress)
+        replay.compare(last, stored)
+    return replay.report()
 
 
-def _blocks(archive: Archive, size: int) -> Iterator[list[bytes]]:
-    """The leaves of each block, header last."""
+class _Replay:
+    """A chain in the course of being executed again, from its stored genesis on."""
+
+    def __init__(self, archive: Archive, registry: Registry) -> None:
+        self._registry = registry
+        self._rows = Overlay(NO_ROWS)
+        self._tiles = _Tiles()
+        self._outcomes: Counter[tuple[str, str]] = Counter()
+        self._transactions = 0
+        self.genesis, block = _genesis(archive, registry)
+        self._began = block.tip.header.time
+        self._accept(archive, block)
+
+    def run(self, archive: Archive, size: int, progress: Progress | None) -> None:
+        """Execute what `archive` holds up to `size`."""
+        for leaves in _blocks(archive, self.tip.log.size, size):
+            self._accept(archive, self._execute(leaves))
+            if progress is not None:
+                progress(self.tip.log.size, size)
+
+    def _accept(self, archive: Archive, block: Block) -> None:
+        """Go on to `block`, whose leaves are right, and compare what the store has to find them by."""
+        header = block.tip.header
+        place = {"height": header.height, "index": block.first}
+        if _index(archive.header_index, header.height) != block.first + len(block.leaves) - 1:
+            raise InvalidBlock("the index of heights does not name the header", **place)
+        for receipt, leaf in zip(block.receipts, block.leaves, strict=False):
+            if leaf[0] == Kind.TRANSACTION:
+                self._transactions += 1
+                if _index(archive.find, receipt.id) != receipt.index:
+                    raise InvalidBlock("the index of transactions does not name the entry", **place)
+        self._tiles.compare(archive, block)
+        self._rows.changes.update(block.rows)
+        self.tip = block.tip
+
+    def _execute(self, leaves: list[bytes]) -> Block:
+        """One block, executed again; its leaves are exactly `leaves`."""
+        tip = self.tip
+        place = {"height": tip.header.height + 1, "index": tip.log.size}
+        try:
+            *entries, header = map(parse_leaf, leaves)
+        except EncodingError as error:
+            raise InvalidBlock(f"a leaf is damaged: {error}", **place) from error
+        if header.time < tip.header.time:
+            raise InvalidBlock("block time runs backwards", **place)
+        builder = BlockBuilder(self._registry, self.genesis, tip, self._rows, header.time)
+        builder.run_timers()
+        for offset, entry in enumerate(entries):
+            assert isinstance(entry, Entry)  # only a header has the tag at which _blocks cuts
+            self._add(builder, entry, {"height": builder.height, "index": builder.first + offset})
+        block = builder.close()
+        for offset, (expected, leaf) in enumerate(zip(block.leaves, leaves, strict=False)):
+            if expected != leaf:
+                what = "header" if leaf is leaves[-1] else "entry"
+                raise InvalidBlock(
+                    f"the {what} is not what executing it gives",
+                    height=builder.height,
+                    index=block.first + offset,
+                )
+        if len(block.leaves) != len(leaves):
+            raise InvalidBlock("a timer that was due is missing, or an entry is one too many", **place)
+        return block
+
+    def _add(self, builder: BlockBuilder, entry: Entry, place: dict[str, int]) -> None:
+        if entry.kind is Kind.TRANSACTION:
+            try:
+                transaction = Transaction.from_bytes(entry.content)
+                builder.add(transaction)
+            except InvalidTransaction as error:
+                raise InvalidBlock(f"it holds a transaction that may not enter: {error}", **place) from error
+            self._outcomes[transaction.body.contract, entry.outcome.code] += 1
+        elif entry.kind is Kind.TIMER:
+            self._outcomes["timer", entry.outcome.code] += 1
+        else:
+            raise InvalidBlock("evidence has no place in a chain of one authority", **place)
+
+    def compare(self, archive: Archive, stored: StoredTip) -> None:
+        """That the store holds exactly what executing the leaves gives, now that all are executed."""
+        tip = self.tip
+        if stored != StoredTip(tip.log.size, tip.log.nodes, tip.log.size - 1):
+            raise InvalidBlock("the stored place of the last block is not where the leaves end")
+        archive.check_format()
+        noted = _compare_checkpoint(archive, self.genesis, tip.head)
+        _compare_rows(archive.scan(b"r", b"s"), self._rows.scan(b"r", b"s"))
+        expected = {
+            b"e": tip.log.size,
+            b"h": tip.header.height + 1,
+            b"i": self._transactions,
+            b"m": 3 if noted else 2,
+            b"r": len(tip.map),
+            b"t": self._tiles.count(archive, tip.log.size),
+        }
+        counted = Counter(key[:1] for key, _ in archive.scan(b"", None))
+        for kind in sorted(counted.keys() | expected.keys()):
+            if counted[kind] != expected.get(kind, 0):
+                raise InvalidBlock(
+                    f"the store has {counted[kind]} keys that begin with {kind!r}, not {expected.get(kind, 0)}"
+                )
+
+    def report(self) -> AuditReport:
+        """What was found to hold."""
+        header = self.tip.header
+        return AuditReport(
+            origin=header.origin,
+            chain=self.genesis.id,
+            head=self.tip.head,
+            height=header.height,
+            began=self._began,
+            ended=header.time,
+            outcomes=dict(self._outcomes),
+            rows=len(self.tip.map),
+        )
+
+
+class _Tiles:
+    """Compares stored hash tiles with nodes as they come, in order, holding one tile of each level."""
+
+    def __init__(self) -> None:
+        self._current: dict[int, tuple[int, bytes]] = {}
+
+    def compare(self, archive: Archive, block: Block) -> None:
+        """That the nodes which a block created stand in the stored tiles."""
+        self._current.clear()  # a partial tile may have grown since the last block
+        for level, index, hashed in block.nodes:
+            if level % TILE_HEIGHT:
+                continue
+            number, offset = divmod(index, TILE_WIDTH)
+            if level not in self._current or self._current[level][0] != number:
+                self._current[level] = number, archive.tile(level // TILE_HEIGHT, number) or b""
+            tile = self._current[level][1]
+            if tile[32 * offset : 32 * offset + 32] != hashed or len(tile) > 32 * TILE_WIDTH:
+                raise InvalidBlock(
+                    f"the stored hash tile {level // TILE_HEIGHT}/{number} is not that of the leaves",
+                    height=block.tip.header.height,
+                    index=block.first,
+                )
+
+    @staticmethod
+    def count(archive: Archive, size: int) -> int:
+        """How many tiles a log of `size` leaves has; the last of each level must end where the log does."""
+        tiles = level = 0
+        while size:
+            number, last = divmod(size - 1, TILE_WIDTH)
+            if len(archive.tile(level, number) or b"") != 32 * (last + 1):
+                raise InvalidBlock(f"the stored hash tile {level}/{number} has another length than the log")
+            tiles += number + 1
+            level += 1
+            size >>= TILE_HEIGHT
+        return tiles
+
+
+def _blocks(archive: Archive, start: int, size: int) -> Iterator[list[bytes]]:
+    """The leaves of each block from log index `start` on, header last."""
     block: list[bytes] = []
-    for index, leaf in enumerate(archive.leaves(0, size)):
+    for leaf in archive.leaves(start, size):
         block.append(leaf)
         if leaf[:1] == bytes([Kind.HEADER]):
             yield block
             block = []
-        elif index == 0:
-            raise InvalidBlock("the log does not begin with a genesis header", index=0)
-    if block or size == 0:
+    if block:
         raise InvalidBlock("the log does not end with a header", index=size - 1)
 
 
-def _genesis(leaf: bytes, registry: Registry) -> tuple[Genesis, Block]:
+def _genesis(archive: Archive, registry: Registry) -> tuple[Genesis, Block]:
+    leaf = next(archive.leaves(0, 1))
     try:
         header = parse_leaf(leaf)
     except EncodingError as error:
@@ -142,73 +283,36 @@ def _genesis(leaf: bytes, registry: Registry) -> tuple[Genesis, Block]:
     return header.genesis, block
 
 
-def _replay(
-    registry: Registry,
-    genesis: Genesis,
-    tip: Tip,
-    rows: Rows,
-    leaves: list[bytes],
-    outcomes: Counter[tuple[str, str]],
-) -> Block:
-    """Execute one block again and compare its leaves."""
-    first = tip.log.size
+def _index(find: Callable[..., int | None], key: object) -> int | None:
     try:
-        parsed = [parse_leaf(leaf) for leaf in leaves]
-    except EncodingError as error:
-        raise InvalidBlock(f"a leaf is damaged: {error}", height=tip.header.height + 1) from error
-    header = parsed.pop()
-    assert isinstance(header, Header)
-    if header.time < tip.header.time:
-        raise InvalidBlock("block time runs backwards", height=header.height, index=first + len(parsed))
-    builder = BlockBuilder(registry, genesis, tip, rows, header.time)
-    builder.run_timers()
-    for offset, entry in enumerate(parsed):
-        assert isinstance(entry, Entry)
-        place = {"height": builder.height, "index": first + offset}
-        if entry.kind is Kind.TRANSACTION:
-            try:
-                transaction = Transaction.from_bytes(entry.content)
-                builder.add(transaction)
-            except InvalidTransaction as error:
-                raise InvalidBlock(f"it holds a transaction that may not enter: {error}", **place) from error
-            outcomes[transaction.body.contract, entry.outcome.code] += 1
-        elif entry.kind is Kind.TIMER:
-            outcomes["timer", entry.outcome.code] += 1
-        else:
-            raise InvalidBlock("evidence has no place in a chain of one authority", **place)
-    block = builder.close()
-    for offset, (expected, leaf) in enumerate(zip(block.leaves, leaves, strict=False)):
-        if expected != leaf:
-            what = "header" if offset == len(leaves) - 1 else "entry"
-            raise InvalidBlock(
-                f"the {what} is not what executing it gives", height=builder.height, index=first + offset
-            )
-    if len(block.leaves) != len(leaves):
-        raise InvalidBlock(
-            "a timer that was due is missing, or an entry is one too many", height=builder.height
-        )
-    return block
+        return find(key)
+    except IndexError:
+        return None
 
 
-def _store_rows(rows: MemoryStore, block: Block) -> None:
-    batch = Batch()
-    for key, value in block.rows.items():
-        if value is None:
-            batch.delete(key)
-        else:
-            batch.put(key, value)
-    rows.commit(batch)
+def _compare_checkpoint(archive: Archive, genesis: Genesis, head: Head) -> bool:
+    """Whether a checkpoint is stored; it must be one of this log, signed with its key, where a block ends."""
+    note = archive.checkpoint()
+    if note is None:
+        return False
+    try:
+        checkpoint = Checkpoint.parse(note)
+        checkpoint.note.verified_by([VerifierKey(genesis.origin, genesis.log_key)])
+    except VerificationError as error:
+        raise InvalidBlock(f"the stored checkpoint is damaged: {error}") from error
+    if checkpoint.origin != genesis.origin or not 0 < checkpoint.size <= head.size:
+        raise InvalidBlock("the stored checkpoint is not one of this log")
+    if (
+        archive.head(checkpoint.size) != checkpoint.head
+        or archive.leaf(checkpoint.size - 1)[0] != Kind.HEADER
+    ):
+        raise InvalidBlock(f"the stored checkpoint of size {checkpoint.size} is not of the stored log")
+    return True
 
 
-def _compare_store(archive: Archive, tip: Tip, rows: MemoryStore) -> None:
-    """What the store keeps besides the leaves: rows, tiles, indexes."""
-    stored = archive.tip()
-    if stored.size == tip.log.size and stored.nodes != tip.log.nodes:
-        raise InvalidBlock("the stored log nodes are not those of the leaves")
-    if archive.head(tip.log.size) != tip.head:
-        raise InvalidBlock("the stored hash tiles are not those of the leaves")
-    mine = iter(rows.scan(b"r", b"s"))
-    for key, data in archive.scan(b"r", b"s"):
+def _compare_rows(stored: Iterable[tuple[bytes, bytes]], executed: Iterable[tuple[bytes, bytes]]) -> None:
+    mine = iter(executed)
+    for key, data in stored:
         if next(mine, None) != (key, data):
             raise InvalidBlock(f"the stored row {key[:64]!r} is not what the entries give")
     if next(mine, None) is not None:

@@ -9,6 +9,7 @@ guard against mistakes, not a sandbox against malice.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import inspect
 import re
@@ -244,12 +245,16 @@ class Contract:
     @classmethod
     def digest(cls) -> bytes:
         """H(label ‖ enc[name, version, messages, tables, codes]): what the contract says, not how it is written."""
-        messages: dict[str, Any] = {name: describe(kind) for name, (kind, _) in cls.handlers.items()}
-        messages |= {f"event:{wire_name(kind)}": describe(kind) for kind in cls.events}
-        tables = {name: describe(table.value) for name, table in cls.tables.items()}
-        return hashlib.sha256(
-            DIGEST_LABEL + encode([cls.name, cls.version, messages, tables, [*sorted(cls.codes)]])
-        ).digest()
+        return _digest(cls)
+
+
+@functools.cache
+def _digest(contract: type[Contract]) -> bytes:
+    messages: dict[str, Any] = {name: describe(kind) for name, (kind, _) in contract.handlers.items()}
+    messages |= {f"event:{wire_name(kind)}": describe(kind) for kind in contract.events}
+    tables = {name: describe(table.value) for name, table in contract.tables.items()}
+    content = [contract.name, contract.version, messages, tables, [*sorted(contract.codes)]]
+    return hashlib.sha256(DIGEST_LABEL + encode(content)).digest()
 
 
 def check(contract: type[Contract]) -> None:

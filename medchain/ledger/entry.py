@@ -17,7 +17,7 @@ from attrs import field, frozen
 from medchain.encoding import encode
 from medchain.errors import EncodingError
 from medchain.keys.party import Party
-from medchain.ledger.contract import Event
+from medchain.ledger.contract import TIME_LIMIT, Event
 from medchain.records import decode_record, encode_record, length, short
 
 __all__ = [
@@ -37,6 +37,11 @@ TAG_LABEL = b"medchain/chain-tag/v1"
 ID_LABEL = b"medchain/chain-id/v1"
 CONTRACT = re.compile(r"[a-z][a-z0-9_]{0,31}/[1-9][0-9]{0,9}")
 ORIGIN = re.compile(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]+")
+
+
+def _block_time(instance: object, attribute: object, value: int) -> None:
+    if not 0 <= value < TIME_LIMIT:
+        raise ValueError(f"{value} is no block time in milliseconds")
 
 
 class Kind(IntEnum):
@@ -123,7 +128,7 @@ class Genesis:
 
     origin: str
     nonce: bytes = field(validator=length(32), repr=short)
-    time: int = field()
+    time: int = field(validator=_block_time)
     log_key: bytes = field(validator=length(32), repr=short)
     authorities: tuple[Party, ...] = field(validator=length(1, 64))
     threshold: int = field()
@@ -176,7 +181,7 @@ class Header:
     origin: str
     chain: bytes = field(validator=length(32), repr=short)
     height: int = field()
-    time: int = field()
+    time: int = field(validator=_block_time)
     previous: bytes = field(validator=length(32), repr=short)
     first: int = field()
     log_root: bytes = field(validator=length(32), repr=short)

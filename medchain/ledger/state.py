@@ -9,7 +9,23 @@ from itertools import islice
 
 from medchain.ledger.tables import Rows
 
-__all__ = ["Overlay"]
+__all__ = ["NO_ROWS", "Overlay"]
+
+
+class _NoRows:
+    """The rows before the genesis."""
+
+    def get(self, key: bytes) -> bytes | None:
+        return None
+
+    def scan(
+        self, start: bytes, end: bytes | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        return iter(())
+
+
+NO_ROWS: Rows = _NoRows()
+"""A view without any row, for an overlay that holds all there is."""
 
 
 class Overlay:

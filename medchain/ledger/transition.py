@@ -15,13 +15,20 @@ from typing import Any
 from attrs import field, frozen
 
 from medchain.encoding import encode
-from medchain.errors import ContractError, EncodingError, InvalidSignature, InvalidTransaction, StorageError
+from medchain.errors import (
+    ConsensusError,
+    ContractError,
+    EncodingError,
+    InvalidSignature,
+    InvalidTransaction,
+    StorageError,
+)
 from medchain.keys.signing import verify
 from medchain.ledger.contract import TOO_MANY_EVENTS, TOO_MANY_SUBJECTS, Context, Contract, Event
 from medchain.ledger.entry import LEAF_LIMIT, Genesis, Header, Kind, entry_leaf
 from medchain.ledger.governance import AuthorityRow, ContractRow, Governance, ParameterRow, active_contracts
 from medchain.ledger.keys import Keys, signing_keys
-from medchain.ledger.state import Overlay
+from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.system import LedgerTables, TimerRow, append_to_list, concern, consume
 from medchain.ledger.tables import Rows
 from medchain.ledger.transaction import Transaction
@@ -125,12 +132,12 @@ class Registry:
         """The classes that the state says are active.
 
         Raises:
-            LookupError: one of them is not installed, or is another contract of the same name.
+            ConsensusError: one of them is not installed, or is another contract of the same name.
         """
         found = {}
         for name, row in active_contracts(rows):
             if self.digests.get((name, row.version)) != row.digest:
-                raise LookupError(
+                raise ConsensusError(
                     f"contract {name}/{row.version} of this chain is not installed on this node"
                 )
             found[name] = self.classes[name, row.version]
@@ -274,7 +281,7 @@ class BlockBuilder:
         """Append the header; the builder is used up.
 
         Raises:
-            LookupError: the state asks for a contract that this node does not have.
+            ConsensusError: the state asks for a contract that this node does not have.
         """
         active = self._registry.active(self._state)
         state_map = self._tip.map.updated_hashed(self._state.map_changes)
@@ -331,24 +338,14 @@ def _digests(active: Contracts, registry: Registry) -> dict[str, bytes]:
     }
 
 
-class _Nothing:
-    """The rows before the genesis."""
-
-    def get(self, key: bytes) -> bytes | None:
-        return None
-
-    def scan(self, start: bytes, end: bytes | None, *, reverse: bool = False) -> Any:
-        return iter(())
-
-
 def found(registry: Registry, genesis: Genesis) -> Block:
     """The genesis block: one leaf, the header with the document, over a state that holds what the document says.
 
     Raises:
-        LookupError: the document names a contract that this node does not have.
+        ConsensusError: the document names a contract that this node does not have.
         ValueError: the document is too large for a leaf.
     """
-    state = Overlay(_Nothing())
+    state = Overlay(NO_ROWS)
     keys, governance = Keys(state), Governance(state)
     for kind, parties in (("gate", genesis.gate), ("authority", genesis.authorities)):
         for party in parties:

@@ -249,11 +249,11 @@ class Contract:
 
 
 @functools.cache
-def _digest(contract: type[Contract]) -> bytes:
+def _digest(contract: Any) -> bytes:
     messages: dict[str, Any] = {name: describe(kind) for name, (kind, _) in contract.handlers.items()}
     messages |= {f"event:{wire_name(kind)}": describe(kind) for kind in contract.events}
     tables = {name: describe(table.value) for name, table in contract.tables.items()}
-    content = [contract.name, contract.version, messages, tables, [*sorted(contract.codes)]]
+    content: Any = [contract.name, contract.version, messages, tables, [*sorted(contract.codes)]]
     return hashlib.sha256(DIGEST_LABEL + encode(content)).digest()
 
 

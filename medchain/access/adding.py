@@ -1,6 +1,9 @@
-"""What the client checks before it seals anything: a refusal by the contract would come too late to be clear."""
+"""What comes before a record is on the chain: checks that a refusal would not explain, and sealing into the stores."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
 
 from attrs import evolve
 
@@ -8,11 +11,13 @@ from medchain.access.messages import POLICY_LIMIT
 from medchain.access.purposes import check_purposes
 from medchain.access.rules import check_policy
 from medchain.chain import Chain
-from medchain.errors import ContractError, PolicyError
+from medchain.errors import ContractError, PolicyError, StorageError
 from medchain.keys.party import Party
 from medchain.policy.bound import BoundPolicy
+from medchain.sealing.documents import SealedHeader
+from medchain.sealing.sealer import Part, seal_to
 
-__all__ = ["check_addable", "with_parties"]
+__all__ = ["check_addable", "drop", "seal_into", "with_parties"]
 
 
 def with_parties(bound: BoundPolicy, chain: Chain) -> BoundPolicy:
@@ -65,3 +70,32 @@ def _check_gate(bound: BoundPolicy, chain: Chain) -> None:
     members = None if gate is None else (gate.threshold, {party.id for party in gate.parties})
     if members != (bound.gate.threshold, set(bound.gate.members)):
         raise PolicyError("the policy is bound to another gate than the chain's: bind(gate=chain.gate, …)")
+
+
+def seal_into(chain: Chain, parts: Sequence[Part], bound: BoundPolicy) -> SealedHeader:
+    """Seal parts for a chain: payload and documents lie in its blob stores when this returns, or nothing does.
+
+    Raises:
+        StorageError: the stores cannot take it.
+    """
+    objects: list[bytes] = []
+
+    def write(object_id: bytes, chunks: Iterable[bytes]) -> bytes:
+        objects.append(object_id)
+        return chain.blobs.put(object_id, chunks)
+
+    try:
+        bundle = seal_to(parts, bound, chain=chain.id, write=write)
+        for document in bundle.documents():
+            chain.blobs.put(bundle.object_id, document)
+    except BaseException:
+        for object_id in objects:
+            drop(chain, object_id)
+        raise
+    return bundle
+
+
+def drop(chain: Chain, object_id: bytes) -> None:
+    """Remove an object that no record names; what a store cannot remove now is ciphertext that nothing opens."""
+    with contextlib.suppress(StorageError):
+        chain.blobs.erase(object_id)

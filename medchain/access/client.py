@@ -6,15 +6,16 @@ import functools
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from medchain._opening import system_clock
-from medchain.access.adding import check_addable, with_parties
+from medchain.access.adding import check_addable, drop, seal_into, with_parties
 from medchain.access.contract import AccessContract
+from medchain.access.draft import Drafts
 from medchain.access.gate import Gate
 from medchain.access.handles import Erasure, Opened, Record, Request, Status
+from medchain.access.kit import ReleaseKit, release
 from medchain.access.messages import (
     AddRecord,
     Approve,
@@ -42,7 +43,14 @@ from medchain.access.rows import RecordRow, State
 from medchain.access.view import AccessView, named_id
 from medchain.access.warrants import make_warrant
 from medchain.chain import Chain
-from medchain.errors import BlobDamaged, Erased, MedchainError, Pending, Refused, VerificationError
+from medchain.errors import (
+    BlobDamaged,
+    Erased,
+    InvalidTransaction,
+    Pending,
+    Refused,
+    VerificationError,
+)
 from medchain.keys.party import Party
 from medchain.keys.wallet import Signer, Wallet
 from medchain.ledger.checkpoint import Checkpoint
@@ -55,11 +63,7 @@ from medchain.policy.bound import BoundPolicy
 from medchain.sealing.collecting import collect
 from medchain.sealing.documents import SealedHeader
 from medchain.sealing.opening import open_segments
-from medchain.sealing.sealer import Part, seal_to
-
-if TYPE_CHECKING:
-    from medchain.access.draft import Drafts
-    from medchain.access.kit import ReleaseKit
+from medchain.sealing.sealer import Part
 
 __all__ = ["Access"]
 
@@ -96,8 +100,6 @@ class Access(AccessView):
     @functools.cached_property
     def draft(self) -> Drafts:
         """The same verbs for wallets that are elsewhere: drafts to be reviewed and signed on a device."""
-        from medchain.access.draft import Drafts
-
         return Drafts(self)
 
     # Records.
@@ -121,28 +123,22 @@ class Access(AccessView):
         """
         bound = with_parties(bound, self.chain)
         check_addable(bound, self.chain, by[-1].party, force=force)
-        objects: list[bytes] = []
-
-        def write(object_id: bytes, chunks: Iterable[bytes]) -> bytes:
-            objects.append(object_id)
-            return self.chain.blobs.put(object_id, chunks)
-
+        bundle = seal_into(self.chain, parts, bound)
+        message = AddRecord(
+            record=secrets.token_bytes(32),
+            object=bundle.object_id,
+            subject=by[-1].party.id,
+            header=bundle.header_hash,
+            dealing=bundle.dealing_hash,
+            policy=bytes(bound),
+        )
         try:
-            bundle = seal_to(parts, bound, chain=self.chain.id, write=write)
-            for document in bundle.documents():
-                self.chain.blobs.put(bundle.object_id, document)
-            message = AddRecord(
-                record=secrets.token_bytes(32),
-                object=bundle.object_id,
-                subject=by[-1].party.id,
-                header=bundle.header_hash,
-                dealing=bundle.dealing_hash,
-                policy=bytes(bound),
-            )
             receipt = self.chain.send(AccessContract, message, by=by)
-        except MedchainError:
-            for object_id in objects:
-                self.chain.blobs.erase(object_id)
+        except (
+            Refused,
+            InvalidTransaction,
+        ):  # after any other error the record may be on the chain all the same
+            drop(self.chain, bundle.object_id)
             raise
         self._policies[bound.hash] = bound
         self._entries[message.record] = receipt.index
@@ -367,9 +363,7 @@ class Access(AccessView):
                     raise
         raise Refused("the gate is asked faster than it can answer", reason="behind")
 
-    def release(
-        self, request: Request | bytes, *, to: Party, since: Checkpoint | Head | None
-    ) -> ReleaseKit:
+    def release(self, request: Request | bytes, *, to: Party, since: Checkpoint | Head | None) -> ReleaseKit:
         """Ask the gate, and put together what an asker elsewhere needs to open what was decided.
 
         Args:
@@ -380,8 +374,6 @@ class Access(AccessView):
         Raises:
             AccessDenied, VerificationError, StorageError: as `open`.
         """
-        from medchain.access.kit import release
-
         return release(self, request, to=to, since=since)
 
     # What the verbs have in common.

@@ -42,6 +42,9 @@ __all__ = [
 PARTS_LIMIT = 800
 """Most parts that are named one by one; larger objects are asked for as a whole."""
 
+MOST_PARTS = 65_536
+"""Sealed objects have fewer parts than this."""
+
 POLICY_LIMIT = 44_000
 """Most bytes of a bound policy on chain, so that the message fits into a transaction."""
 
@@ -55,6 +58,8 @@ def check_parts(_instance: Any, attribute: Any, value: Parts) -> None:
         return
     if not 1 <= len(value) <= PARTS_LIMIT:
         raise ValueError(f"{attribute.name}: 1 to {PARTS_LIMIT} parts can be named, not {len(value)}")
+    if value[-1] >= MOST_PARTS:
+        raise ValueError(f"{attribute.name}: parts are numbered below {MOST_PARTS}")
     if value[0] < 1 or any(right <= left for left, right in pairwise(value)):
         raise ValueError(f"{attribute.name}: parts are named by ascending numbers from 1")
 

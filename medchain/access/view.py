@@ -37,6 +37,7 @@ class AccessView:
         self._clock = clock
         self._policies: dict[bytes, BoundPolicy] = {}
         self._entries: dict[bytes, int] = {}
+        self._decided: dict[bytes, int] = {}
 
     @property
     def _now(self) -> int:
@@ -132,7 +133,10 @@ class AccessView:
         row = self.chain.table(AccessContract.decisions).get(id)
         if row is None:
             return None
-        return evolve(row.decision, entry=trail.decision_index(self.chain, row.height, id))
+        entry = self._decided.get(id)
+        if entry is None:
+            entry = self._decided[id] = trail.decision_index(self.chain, row.height, id)
+        return evolve(row.decision, entry=entry)
 
     def _record_row(self, id: bytes) -> RecordRow:
         row = self.chain.table(AccessContract.records).get(id)

@@ -12,21 +12,30 @@ from clinic import DAY, HOUR, POLICY, Clinic
 
 from medchain.access import AccessContract, Request
 from medchain.access.messages import (
+    PARTS_LIMIT,
     AddRecord,
     Approve,
     Complain,
+    Decision,
     Decline,
     Erase,
     Judge,
     LiftBlock,
+    Notice,
     Oppose,
     Overdue,
     RequestAccess,
+    ReviewDue,
     Settle,
 )
+from medchain.access.rules import HOLDERS_LIMIT
+from medchain.encoding import encode
 from medchain.errors import InvalidTransaction, Refused
 from medchain.identity import Parties
 from medchain.ledger import check
+from medchain.ledger.transition import EVENTS_LIMIT
+from medchain.policy.model import MAX_LIST
+from medchain.records import to_value
 
 
 def refused(house: Clinic, message: Any, *names: str) -> str:
@@ -136,6 +145,20 @@ def _crowd(count: int) -> list[Any]:
     return list(wallets(*(f"crowd-{number}" for number in range(count))))
 
 
+def test_the_largest_decision_that_can_be_made_fits_into_its_entry() -> None:
+    ids = [bytes([number]) * 32 for number in range(HOLDERS_LIMIT)]
+    parts = tuple(range((1 << 16) - PARTS_LIMIT, 1 << 16))
+    year = 1 << 42
+    decision = Decision(*ids[:4], "c" * 32, "P" * 32, parts, tuple(ids), ids[0], 1, year, uses_left=10**9)
+    events: list[Any] = [
+        decision,
+        Notice(ids[0], ids[1], "c" * 32, tuple(ids[:MAX_LIST])),
+        ReviewDue(ids[0], ids[1], year),
+    ]
+    values = [{"contract": "access", "name": "review-due", "value": to_value(event)} for event in events]
+    assert len(encode(values)) <= EVENTS_LIMIT
+
+
 def test_records_and_objects_belong_to_one_record_for_ever(house: Clinic) -> None:
     message = added(house)
     house.chain.send(AccessContract, message, by=[house["hospital"], house["owner"]])
@@ -216,7 +239,7 @@ def test_a_request_keeps_to_the_period(house: Clinic) -> None:
     house.chain.send(AccessContract, asked(house, record.id), by=[house["dr_lee"]])
 
 
-@pytest.mark.parametrize("parts", [(), (0,), (2, 1), (1, 1), tuple(range(1, 900))])
+@pytest.mark.parametrize("parts", [(), (0,), (2, 1), (1, 1), (1 << 16,), tuple(range(1, 900))])
 def test_parts_are_named_in_order(house: Clinic, parts: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="parts"):
         asked(house, parts=parts)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 from clinic import CONTENT, DAY, PARTS, START, Clinic
 
 import medchain as mc
 from medchain.access import AccessContract, Decision
-from medchain.errors import Erased, Pending, PolicyError, Refused
+from medchain.errors import Erased, Pending, PolicyError, Refused, StorageFull
 
 
 def test_a_record_opens_when_its_clause_is_satisfied(house: Clinic) -> None:
@@ -297,6 +299,22 @@ def test_what_the_chain_refuses_leaves_no_blobs(house: Clinic, monkeypatch: pyte
     with pytest.raises(Refused, match="owner-missing"):
         house.add("research for HRESCH: dr_wu")
     assert list(house.chain.blobs.objects()) == []
+
+
+def test_what_cannot_be_stored_is_not_added(house: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = house.chain.head.size
+    real, calls = house.chain.blobs.put, iter(range(100))
+
+    def failing(object_id: bytes, chunks: Any, **options: Any) -> bytes:
+        if next(calls) == 3:
+            raise StorageFull("the disk is full")
+        return real(object_id, chunks, **options)
+
+    monkeypatch.setattr(house.chain.blobs, "put", failing)
+    with pytest.raises(StorageFull):
+        house.add()
+    assert list(house.chain.blobs.objects()) == []
+    assert house.chain.head.size == size
 
 
 def test_purposes_are_known_words(house: Clinic) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
@@ -48,6 +49,7 @@ class Writer:
     ) -> None:
         self.tip = tip
         self._archive = archive
+        self._view = archive  # what the engine's thread reads from
         self._registry = registry
         self._genesis = genesis
         self._log_key = log_key
@@ -60,9 +62,15 @@ class Writer:
         self._pid = os.getpid()
         self.engine = Solo(self)
 
-    def begin(self) -> BlockBuilder:
-        """A builder on top of the last block, at the clock's time."""
-        return BlockBuilder(self._registry, self._genesis, self.tip, self._archive, self._clock())
+    @contextmanager
+    def begin(self) -> Iterator[BlockBuilder]:
+        """A builder on top of the last block, at the clock's time, that reads from one snapshot of the store."""
+        with self._archive.store.snapshot() as moment:
+            self._view = self._archive.at(moment)
+            try:
+                yield BlockBuilder(self._registry, self._genesis, self.tip, self._view, self._clock())
+            finally:
+                self._view = self._archive
 
     def commit(self, block: Block) -> None:
         """Store a block durably, then let readers see it."""
@@ -71,11 +79,11 @@ class Writer:
 
     def lookup(self, transaction: Transaction) -> Receipt | None:
         """The receipt of a transaction whose very bytes are committed; with other signatures it is a replay."""
-        index = self._archive.find(transaction.id)
+        index = self._view.find(transaction.id)
         if index is None:
             return None
         try:
-            entry = self._archive.parsed(index)
+            entry = self._view.parsed(index)
         except IndexError:
             entry = None
         if not isinstance(entry, Entry) or entry.kind is not Kind.TRANSACTION:
@@ -101,9 +109,10 @@ class Writer:
 
     def _cut(self) -> None:
         if self._clock() - self.tip.header.time >= EMPTY_BLOCK_MS:
-            builder = self.begin()
-            builder.run_timers()
-            self.commit(builder.close())
+            with self.begin() as builder:
+                builder.run_timers()
+                block = builder.close()
+            self.commit(block)
 
     def reserve(self, party: Party) -> int:
         """A sequence number for a new draft whose first signer is `party`.

@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from medchain.errors import Refused
@@ -19,8 +20,8 @@ __all__ = ["Application", "Engine", "Submission"]
 class Application(Protocol):
     """What an engine drives: the chain's state transition over its store."""
 
-    def begin(self) -> BlockBuilder:
-        """A builder for the next block, at the time that it is now."""
+    def begin(self) -> AbstractContextManager[BlockBuilder]:
+        """A builder for the next block, at the time that it is now; leave the context before the block is committed."""
         ...
 
     def commit(self, block: Block) -> None:

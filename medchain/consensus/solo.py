@@ -1,6 +1,6 @@
 """The embedded engine: one authority, one thread that makes blocks, group commit.
 
-A block closes when nothing waits any more, at 2,000 transactions, at 4 MB, or when it has been open for 5 ms; its
+A block closes when nothing waits any more, at 2,000 transactions, at 4 MB, or when it has been open for 20 ms; its
 commit is durable before anybody learns of it. A commit that fails stops the engine: whether the store has the block or
 not, nothing may be built on a guess. What was not final by then is answered with a ConsensusError.
 """
@@ -28,7 +28,7 @@ INTAKE = 10_000
 
 BLOCK_TRANSACTIONS = 2_000
 BLOCK_BYTES = 4 << 20
-BLOCK_SECONDS = 0.005
+BLOCK_SECONDS = 0.02
 
 LONGEST_WAIT = 60.0
 """Seconds after which the engine looks at the clock again, which may have been set."""
@@ -147,26 +147,15 @@ class Solo(Engine):
     def _block(self, item: _Sent | None) -> None:
         """Make one block of what is due, of `item`, and of what comes while it is open."""
         pending: list[Submission] = []
+        taken: list[tuple[Submission, Receipt]] = []
         action: _Action | None = None
         try:
-            builder = self._application.begin()
-            builder.run_timers()
-            receipts: dict[Transaction, Receipt] = {}
-            taken: list[tuple[Submission, Receipt]] = []
-            deadline = time.monotonic() + BLOCK_SECONDS
-            while item is not None:
-                pending.append(item.submission)
-                receipt = self._execute(builder, receipts, item)
-                if receipt is not None:
-                    taken.append((item.submission, receipt))
-                full = builder.size >= BLOCK_BYTES or len(taken) >= BLOCK_TRANSACTIONS
-                following = None if full or time.monotonic() > deadline else self._take(0)
-                if isinstance(following, _Action):
-                    action = following
-                    break
-                item = following
-            if not builder.empty:
-                self._application.commit(builder.close())
+            with self._application.begin() as builder:
+                builder.run_timers()
+                action = self._fill(builder, item, pending, taken)
+                block = None if builder.empty else builder.close()
+            if block is not None:
+                self._application.commit(block)
         except BaseException as error:
             for submission in pending:
                 if not submission.done:
@@ -179,6 +168,29 @@ class Solo(Engine):
             submission.resolve(receipt)
         if action is not None:
             self._act(action)
+
+    def _fill(
+        self,
+        builder: BlockBuilder,
+        item: _Sent | None,
+        pending: list[Submission],
+        taken: list[tuple[Submission, Receipt]],
+    ) -> _Action | None:
+        """Execute `item` and what waits behind it, until the block is full; the action that came in between, if any."""
+        receipts: dict[Transaction, Receipt] = {}
+        deadline = time.monotonic() + BLOCK_SECONDS
+        while item is not None:
+            pending.append(item.submission)
+            receipt = self._execute(builder, receipts, item)
+            if receipt is not None:
+                taken.append((item.submission, receipt))
+            if builder.size >= BLOCK_BYTES or len(taken) >= BLOCK_TRANSACTIONS or time.monotonic() > deadline:
+                return None
+            following = self._take(0)
+            if isinstance(following, _Action):
+                return following
+            item = following
+        return None
 
     def _execute(
         self, builder: BlockBuilder, receipts: dict[Transaction, Receipt], item: _Sent

@@ -9,7 +9,6 @@ guard against mistakes, not a sandbox against malice.
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import inspect
 import re
@@ -216,6 +215,7 @@ class Contract:
     codes: ClassVar[tuple[str, ...]] = ()
     handlers: ClassVar[Mapping[str, tuple[type, str]]] = {}
     tables: ClassVar[Mapping[str, Table[Any]]] = {}
+    _digest: ClassVar[bytes]
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
@@ -245,16 +245,13 @@ class Contract:
     @classmethod
     def digest(cls) -> bytes:
         """H(label ‖ enc[name, version, messages, tables, codes]): what the contract says, not how it is written."""
-        return _digest(cls)
-
-
-@functools.cache
-def _digest(contract: Any) -> bytes:
-    messages: dict[str, Any] = {name: describe(kind) for name, (kind, _) in contract.handlers.items()}
-    messages |= {f"event:{wire_name(kind)}": describe(kind) for kind in contract.events}
-    tables = {name: describe(table.value) for name, table in contract.tables.items()}
-    content: Any = [contract.name, contract.version, messages, tables, [*sorted(contract.codes)]]
-    return hashlib.sha256(DIGEST_LABEL + encode(content)).digest()
+        if "_digest" not in cls.__dict__:
+            messages: dict[str, Any] = {name: describe(kind) for name, (kind, _) in cls.handlers.items()}
+            messages |= {f"event:{wire_name(kind)}": describe(kind) for kind in cls.events}
+            tables = {name: describe(table.value) for name, table in cls.tables.items()}
+            content: Any = [cls.name, cls.version, messages, tables, [*sorted(cls.codes)]]
+            cls._digest = hashlib.sha256(DIGEST_LABEL + encode(content)).digest()
+        return cls._digest
 
 
 def check(contract: type[Contract]) -> None:

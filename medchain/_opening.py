@@ -8,14 +8,17 @@ import time
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from medchain.errors import InvalidBlock, NotAChain, StorageError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive
 from medchain.ledger.audit import load_map
+from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract, check
 from medchain.ledger.entry import Genesis, Header, Predecessor, chain_tag
+from medchain.ledger.tables import Table
 from medchain.ledger.transition import Registry, Tip
 from medchain.merkle import leaf_hash
 from medchain.policy import GateSet
@@ -32,6 +35,7 @@ __all__ = [
     "open_store",
     "registry_of",
     "stored_genesis",
+    "stored_row",
 ]
 
 
@@ -185,3 +189,30 @@ def load_tip(archive: Archive, registry: Registry | None) -> Tip:
         raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
     state_map = load_map(archive, header)
     return Tip(header, stored.log, state_map, {} if registry is None else registry.active(archive))
+
+
+def stored_row(
+    archive: Archive, known: Tip | None, table: Table[Any], key: Any
+) -> tuple[Tip, bytes | None, Checkpoint]:
+    """The last stored block, a row as of it, and the checkpoint that ends with it; for who only reads.
+
+    Args:
+        archive: the chain.
+        known: the block that an earlier call gave; saves loading the state again if it is still the last.
+        table: whose row.
+        key: of the row.
+
+    Raises:
+        StorageError: the writer has not signed the last block yet.
+        InvalidBlock: what is stored contradicts itself.
+    """
+    with archive.store.snapshot() as moment:
+        archive = archive.at(moment)
+        note, head = archive.checkpoint(), archive.tip().log.head
+        checkpoint = None if note is None else Checkpoint.parse(note)
+        if checkpoint is None or checkpoint.head != head:
+            raise StorageError(
+                "the writer has not signed the last block yet; the state cannot be proved as of it"
+            )
+        tip = known if known is not None and known.head == head else load_tip(archive, None)
+        return tip, archive.get(table.view(archive).order_key(key)), checkpoint

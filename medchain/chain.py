@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -18,6 +16,7 @@ from medchain._opening import (
     open_store,
     registry_of,
     stored_genesis,
+    stored_row,
     system_clock,
 )
 from medchain._writer import Writer
@@ -48,7 +47,6 @@ from medchain.storage.memory import MemoryStore
 
 __all__ = ["Chain", "installed_contracts"]
 
-PROVE_ATTEMPTS = 1_000
 SEND_ATTEMPTS = 3
 """How often `Chain.send` signs again, if a draft from elsewhere has used the sequence number meanwhile."""
 
@@ -445,7 +443,11 @@ class Chain:
         Raises:
             StorageError: the chain is open for reading, and its last block is not signed yet.
         """
-        tip, row, checkpoint = self._signed_row(table, key, fresh)
+        if self._writer is None:
+            tip, row, checkpoint = stored_row(self._archive, self._read, table, key)
+            self._read = tip
+        else:
+            tip, row, checkpoint = self._require_writer().signed_row(table, key, fresh=fresh)
         extra = StateExtra(
             tip.header.leaf,
             table.contract,
@@ -456,36 +458,6 @@ class Chain:
         )
         inclusion = self._archive.prove_inclusion(checkpoint.size - 1, checkpoint.size)
         return bytes(LogProof(inclusion, checkpoint, extra_bytes(extra)))
-
-    def _signed_row(self, table: Table[V], key: Any, fresh: bool) -> tuple[Tip, bytes | None, Checkpoint]:
-        """A block that is the last, a row as of it, and the checkpoint that ends with it."""
-        if self._writer is None:
-            return self._stored_row(table, key)
-        writer = self._require_writer()
-        if fresh:
-            writer.refresh()
-        for _ in range(PROVE_ATTEMPTS):
-            tip = writer.tip
-            row = self._archive.get(table.view(self._archive).order_key(key))
-            if tip.map.get_hashed(table.map_key(key)) == (row and hashlib.sha256(row).digest()):
-                checkpoint = writer.sign(tip)
-                if checkpoint is not None:
-                    return tip, row, checkpoint
-            time.sleep(0.001)  # a block has changed this very row, or a later one was signed, in between
-        raise StorageError("the row changes faster than it can be proved, or is not what the state says")
-
-    def _stored_row(self, table: Table[V], key: Any) -> tuple[Tip, bytes | None, Checkpoint]:
-        with self._archive.store.snapshot() as moment:
-            archive = self._archive.at(moment)
-            note, stored = archive.checkpoint(), archive.tip()
-            checkpoint = None if note is None else Checkpoint.parse(note)
-            if checkpoint is None or checkpoint.head != stored.log.head:
-                raise StorageError(
-                    "the writer has not signed the last block yet; the state cannot be proved as of it"
-                )
-            if self._read is None or self._read.head != checkpoint.head:
-                self._read = load_tip(archive, None)
-            return self._read, archive.get(table.view(archive).order_key(key)), checkpoint
 
     def prove_consistency(self, old: int, new: int) -> ConsistencyProof:
         """That the log of `new` leaves begins with the log of `old` leaves (RFC 9162 section 2.1.4)."""

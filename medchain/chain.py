@@ -286,7 +286,10 @@ class Chain:
         if height is None and self._writer is not None:
             return self._require_writer().tip.header
         index = self._archive.tip().header if height is None else self._archive.header_index(height)
-        header = self._archive.parsed(index)
+        try:
+            header: Entry | Header | None = self._archive.parsed(index)
+        except IndexError:
+            header = None
         if not isinstance(header, Header):
             raise InvalidBlock("the store has no header where one should be", height=height, index=index)
         return header

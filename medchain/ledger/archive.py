@@ -144,12 +144,12 @@ class Archive:
         data = self._reader.get(b"h" + _number(height)) if height >= 0 else None
         if data is None:
             raise IndexError(f"the chain has no block {height}")
-        return int.from_bytes(data, "big")
+        return _read_number(data)
 
     def find(self, transaction: bytes) -> int | None:
         """The log index of a transaction by its id."""
         data = self._reader.get(b"i" + transaction)
-        return None if data is None else int.from_bytes(data, "big")
+        return None if data is None else _read_number(data)
 
     def get(self, key: bytes) -> bytes | None:
         """A row by its order key."""
@@ -259,6 +259,12 @@ class Archive:
             tile += hashed
         for (level, index), tile in changed.items():
             batch.put(_tile_key(level, index), bytes(tile))
+
+
+def _read_number(data: bytes) -> int:
+    if len(data) != 8:
+        raise InvalidBlock("a stored index is damaged: it is no log index")
+    return int.from_bytes(data, "big")
 
 
 def _tile_key(level: int, index: int) -> bytes:

@@ -20,7 +20,7 @@ from medchain.ledger.note import VerifierKey
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Registry, found
-from medchain.merkle import Head, SparseMap
+from medchain.merkle import Head, SparseMap, leaf_hash
 
 __all__ = ["AuditReport", "Progress", "audit", "load_map"]
 
@@ -271,6 +271,8 @@ def _blocks(archive: Archive, start: int, size: int) -> Iterator[list[bytes]]:
 
 def _genesis(archive: Archive, registry: Registry) -> tuple[Genesis, Block]:
     leaf = next(archive.leaves(0, 1))
+    if leaf_hash(leaf) != archive.node(0, 0):
+        raise InvalidBlock("the genesis is not the one that was hashed", index=0)
     try:
         header = parse_leaf(leaf)
     except EncodingError as error:

@@ -39,7 +39,9 @@ def test_everything_survives_its_wire(gate: str | None) -> None:
     assert SealedHeader.from_bytes(bytes(sealed.header)) == sealed.header
 
 
-@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, (1 << 19) - 1, 1 << 19, (1 << 19) + 1, 1 << 20])
+@pytest.mark.parametrize(
+    "size", [0, 1, 65_535, 65_536, 65_537, (1 << 19) - 1, 1 << 19, (1 << 19) + 1, 1 << 20]
+)
 def test_any_length(size: int) -> None:
     data = bytes(range(256)) * (size // 256) + bytes(size % 256)
     sealed = seal(data, ALONE)

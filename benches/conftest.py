@@ -15,7 +15,9 @@ _RESULTS: list[harness.Comparison] = []
 def compare(benchmark: Any) -> Callable[..., harness.Comparison]:
     """`harness.compare`, whose result goes into the table and, with the times of our side, into build/bench.json."""
 
-    def measure(name: str, ours: harness.Side, baseline: harness.Side, **options: Any) -> harness.Comparison:
+    def measure(
+        name: str, ours: harness.Side, baseline: harness.Baseline, **options: Any
+    ) -> harness.Comparison:
         result = harness.compare(name, ours, baseline, **options)
         _RESULTS.append(result)
         benchmark.extra_info.update(result.to_json())

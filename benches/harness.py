@@ -14,9 +14,11 @@ from typing import Any
 
 from attrs import frozen
 
-__all__ = ["Comparison", "compare", "table", "timed"]
+__all__ = ["Baseline", "Comparison", "compare", "table", "timed"]
 
 Side = Callable[[], object]
+Baseline = Side | float
+"""What ours is measured against: something to run in turns with it, or a budget in seconds for one call."""
 
 
 @frozen
@@ -59,10 +61,18 @@ def timed(side: Side) -> float:
 
 
 def compare(
-    name: str, ours: Side, baseline: Side, *, count: int = 1, target: float | None = None, rounds: int = 5
+    name: str,
+    ours: Side,
+    baseline: Baseline,
+    *,
+    count: int = 1,
+    target: float | None = None,
+    rounds: int = 5,
 ) -> Comparison:
     """Time both sides in turns, so that a busy moment of the machine hits both, and keep the best of each."""
-    times = [(timed(ours), timed(baseline)) for _ in range(rounds)]
+    times = [
+        (timed(ours), baseline if isinstance(baseline, float) else timed(baseline)) for _ in range(rounds)
+    ]
     best_ours, best_baseline = (min(side) for side in zip(*times, strict=True))
     return Comparison(name, best_ours, best_baseline, count, target)
 

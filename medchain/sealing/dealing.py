@@ -17,13 +17,11 @@ from medchain.keys import shares
 from medchain.policy import Holder, Threshold, Tree
 from medchain.sealing.documents import Header
 from medchain.sealing.layout import Layout, Path, Seat
+from medchain.sealing.limits import BLOCK
 from medchain.sealing.multiproof import tree_root
 from medchain.sealing.schedule import KEY_SIZE, draw, extract
 
-__all__ = ["BLOCK", "combine", "commitment_root", "deal_shares", "leaves", "pick"]
-
-BLOCK = 2 * KEY_SIZE
-"""Bytes of one share and its salt."""
+__all__ = ["combine", "commitment_root", "deal_shares", "leaves", "pick"]
 
 _SHARE_LABEL = "medchain/share-draw/v1"
 _SALT_LABEL = "medchain/share-salt/v1"

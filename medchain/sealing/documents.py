@@ -22,6 +22,7 @@ from medchain.keys import recipients
 from medchain.policy import BoundPolicy
 from medchain.records import decode_record, encode_record, length, short
 from medchain.sealing.layout import Layout, Seat, layout_of
+from medchain.sealing.limits import BUNDLE_LIMIT, DEALING_LIMIT, DOCUMENT_LIMIT, HEADER_LIMIT
 from medchain.sealing.schedule import SEGMENT, part_hash
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Header",
     "PartInfo",
     "SealedHeader",
+    "check_media_type",
     "envelope_info",
 ]
 
@@ -43,10 +45,6 @@ TAG = 16
 
 _MAX_LENGTH = SEGMENT << 32
 """AES-GCM's bound: 2^32 segments under one key."""
-_HEADER_LIMIT = 32 << 20
-_DEALING_LIMIT = 16 << 20
-_ENVELOPE_LIMIT = 64 << 20
-_BUNDLE_LIMIT = 256 << 20
 _VERSION = 1
 _check_hash = length(32)
 _MEDIA_TYPE = re.compile(r"[!-~][ -~]{0,126}", re.ASCII)
@@ -57,7 +55,8 @@ def _check_version(instance: Any, attribute: Any, value: int) -> None:
         raise ValueError(f"format version {value} where this library reads {_VERSION}")
 
 
-def _check_media_type(instance: Any, attribute: Any, value: str) -> None:
+def check_media_type(instance: Any, attribute: Any, value: str) -> None:
+    """An attrs validator: 1 to 127 printable ASCII characters, the first no space."""
     if not isinstance(value, str):
         raise TypeError(f"a media type is text, not {type(value).__name__}")
     if not _MEDIA_TYPE.fullmatch(value):
@@ -68,7 +67,7 @@ def _check_media_type(instance: Any, attribute: Any, value: str) -> None:
 class PartInfo:
     """What the header says of one part. Lengths are in bytes of plaintext."""
 
-    media_type: str = field(validator=_check_media_type)
+    media_type: str = field(validator=check_media_type)
     length: int
     segments: int
     commitment: bytes = field(validator=_check_hash, repr=short)
@@ -146,7 +145,7 @@ class Header:
     @classmethod
     def from_bytes(cls, data: bytes) -> Header:
         """Read what ``bytes(header)`` wrote. EncodingError if it is anything else."""
-        return decode_record(cls, data, limit=_HEADER_LIMIT)
+        return decode_record(cls, data, limit=HEADER_LIMIT)
 
 
 @frozen
@@ -198,7 +197,7 @@ class Dealing:
     @classmethod
     def from_bytes(cls, data: bytes) -> Dealing:
         """Read what ``bytes(dealing)`` wrote. EncodingError if it is anything else."""
-        return decode_record(cls, data, limit=_DEALING_LIMIT)
+        return decode_record(cls, data, limit=DEALING_LIMIT)
 
 
 def _check_suite(instance: Any, attribute: Any, value: bytes) -> None:
@@ -226,7 +225,7 @@ class Envelope:
     @classmethod
     def from_bytes(cls, data: bytes) -> Envelope:
         """Read what ``bytes(envelope)`` wrote. EncodingError if it is anything else."""
-        return decode_record(cls, data, limit=_ENVELOPE_LIMIT)
+        return decode_record(cls, data, limit=DOCUMENT_LIMIT)
 
 
 def envelope_info(
@@ -331,7 +330,7 @@ class SealedHeader:
             EncodingError: it is anything else.
             SealingError: its documents do not belong together.
         """
-        return decode_record(cls, data, limit=_BUNDLE_LIMIT)
+        return decode_record(cls, data, limit=BUNDLE_LIMIT)
 
     def __repr__(self) -> str:
         clauses = ", ".join(clause.name for clause in self.policy.clauses)

@@ -13,15 +13,14 @@ from attrs import field, frozen
 from medchain.errors import SealingError
 from medchain.keys import Decrypter, recipients
 from medchain.records import decode_record, encode_record, length, short
-from medchain.sealing.binding import Binding, asker_key_hash, check_parts
-from medchain.sealing.dealing import BLOCK, commitment_root, leaves, pick
+from medchain.sealing.binding import Binding, asker_key_hash, check_context, check_parts
+from medchain.sealing.dealing import commitment_root, leaves, pick
 from medchain.sealing.documents import MAX_PARTS, SealedHeader, envelope_info
 from medchain.sealing.layout import Seat
+from medchain.sealing.limits import BLOCK, DOCUMENT_LIMIT, SEAT_LIMIT
 from medchain.sealing.multiproof import siblings
 
 __all__ = ["Complaint", "HeldShares", "ResealedShare", "leaf_indices", "open_envelope", "reseal"]
-
-_SHARE_LIMIT = 64 << 20
 
 
 @frozen
@@ -72,7 +71,7 @@ class ResealedShare:
     @classmethod
     def from_bytes(cls, data: bytes) -> ResealedShare:
         """Read what ``bytes(share)`` wrote. EncodingError if it is anything else."""
-        return decode_record(cls, data, limit=_SHARE_LIMIT)
+        return decode_record(cls, data, limit=DOCUMENT_LIMIT)
 
 
 def open_envelope(
@@ -90,7 +89,9 @@ def open_envelope(
     Raises:
         SealingError: the wallet holds nothing here; or the envelope is wrong, and then ``evidence`` is a
             `Complaint`.
+        TypeError: the context is no bytes.
     """
+    check_context(context)
     holder = wallet.party.id
     seat = bundle.dealing.layout(clause).seat(holder, gate=gate)
     if seat is None:
@@ -132,8 +133,8 @@ def reseal(held: HeldShares, binding: Binding, parts: Iterable[int] | None, reci
         The bytes of a `ResealedShare`.
 
     Raises:
-        SealingError: the binding is about another object, policy, clause or recipient key, or it cannot be
-            sealed to.
+        SealingError: the binding is about another object, policy, clause or recipient key, it cannot be sealed
+            to, or there are more shares than the asker could read.
         ValueError: parts that were not asked for.
     """
     header, seat = held.bundle.header, held.seat
@@ -151,6 +152,10 @@ def reseal(held: HeldShares, binding: Binding, parts: Iterable[int] | None, reci
     all_leaves = leaves(header, held.bundle.policy_hash, held.clause, seat, everything, held.blocks)
     others = siblings(all_leaves, leaf_indices(seat, chosen))
     plain = pick(seat, everything, chosen, held.blocks) + b"".join(others)
+    if len(plain) > SEAT_LIMIT:
+        raise SealingError(
+            f"these shares take {len(plain)} bytes, at most {SEAT_LIMIT} can be read: approve fewer parts"
+        )
     info = binding.with_parts(chosen).info(seat.positions)
     return bytes(ResealedShare(chosen, recipients.seal(recipient_key, plain, info)))
 

@@ -21,7 +21,7 @@ from medchain.errors import EncodingError, InvalidSignature, Refused, SealingErr
 from medchain.keys import Party, RecipientKey, recipients, signing
 from medchain.policy import BoundPolicy, Role
 from medchain.records import decode_record, encode_record, length, short, to_value
-from medchain.sealing.binding import Binding, approval_message, asker_key_hash, check_parts
+from medchain.sealing.binding import Binding, approval_message, asker_key_hash, check_context, check_parts
 from medchain.sealing.collecting import collect
 from medchain.sealing.documents import SealedHeader
 from medchain.sealing.evidence import BadShare
@@ -191,7 +191,8 @@ def seal(data: bytes | Sequence[Part], bound: BoundPolicy, *, context: bytes) ->
         context: what the object belongs to ("acme/17"), not secret and not stored: approving and opening name it.
 
     Raises:
-        ValueError: no parts, or a party whose keys are not known.
+        TypeError: the data, the policy (bind it first) or the context is of another type.
+        ValueError: no parts, a party whose keys are not known, or more shares than `seal_to` allows.
         SealingError: a party's key cannot be sealed to.
     """
     chunks: list[bytes] = []
@@ -199,7 +200,7 @@ def seal(data: bytes | Sequence[Part], bound: BoundPolicy, *, context: bytes) ->
     def write(object_id: bytes, pieces: Iterable[bytes]) -> None:
         chunks.extend(pieces)
 
-    parts = [Part(data)] if isinstance(data, bytes | bytearray | memoryview) else list(data)
+    parts = [Part(data)] if isinstance(data, bytes | bytearray | memoryview | str) else list(data)
     header = seal_to(parts, bound, context=context, write=write)
     return Sealed(header, b"".join(chunks))
 
@@ -227,8 +228,10 @@ def request(
 
     Raises:
         PolicyError: no such clause.
+        TypeError: the context is no bytes.
         ValueError: not a purpose of the clause, or no such part.
     """
+    check_context(context)
     bound = header.policy.clause(clause)
     if purpose not in bound.purposes:
         raise ValueError(f"clause {clause} is for {', '.join(bound.purposes)}, not for {purpose}")
@@ -275,8 +278,10 @@ def approve(
         Refused: the policy does not let this asker have it; ``reason`` is asker, purpose, period, expired or
             separate-asker.
         SealingError: the request is about something else, `by` holds nothing here, or its envelope is wrong.
+        TypeError: the context is no bytes.
         ValueError: parts that were not asked for.
     """
+    check_context(context)
     if ask.asker != to.id:
         raise SealingError("the request is by another asker than the one meant")
     signing.verify(to.signing_key, ask.message(context), ask.signature)
@@ -301,6 +306,7 @@ def open(
             is provably to blame.
         InvalidSignature: an approval is not signed by the party that it names.
         RootMismatch: the ciphertext is not that of the header.
+        TypeError: the context is no bytes.
         ValueError: several parts were asked for: use `open_parts`.
     """
     if len(ask.parts) != 2:
@@ -326,6 +332,7 @@ def open_keys(
     by: Actor,
 ) -> tuple[OpenedPart, ...]:
     """`open_parts` with the ciphertext from anywhere."""
+    check_context(context)
     key = by.request_key(ask.nonce)
     if ask.asker != by.party.id or ask.recipient_key != key.public:
         raise SealingError("the request was made by another wallet")

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from medchain.errors import EncodingError, SealingError
 from medchain.sealing.binding import Binding
-from medchain.sealing.dealing import BLOCK, combine, commitment_root, deal_shares, leaves, pick
+from medchain.sealing.dealing import combine, commitment_root, deal_shares, leaves, pick
 from medchain.sealing.documents import Dealing, Header
 from medchain.sealing.holding import ResealedShare, leaf_indices
 from medchain.sealing.layout import Seat
+from medchain.sealing.limits import BLOCK
 from medchain.sealing.multiproof import root_from, sibling_count
 from medchain.sealing.schedule import KEY_SIZE
 from medchain.sealing.segments import check_key
@@ -30,7 +31,7 @@ class Opened:
 
     seat: Seat
     parts: tuple[int, ...]
-    plain: bytes
+    plain: bytes = field(repr=False)
 
     @property
     def blocks(self) -> bytes:

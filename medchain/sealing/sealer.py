@@ -12,6 +12,7 @@ from medchain.encoding import encode
 from medchain.errors import SealingError
 from medchain.keys import Party, recipients
 from medchain.policy import BoundPolicy
+from medchain.sealing.binding import check_context
 from medchain.sealing.dealing import commitment_root, deal_shares
 from medchain.sealing.documents import (
     MAX_PARTS,
@@ -21,9 +22,11 @@ from medchain.sealing.documents import (
     Header,
     PartInfo,
     SealedHeader,
+    check_media_type,
     envelope_info,
 )
 from medchain.sealing.layout import Seat, layout_of
+from medchain.sealing.limits import check_sizes
 from medchain.sealing.schedule import KEY_SIZE, extract, part_hash, segment_keys
 from medchain.sealing.segments import Sealing, seal_part
 
@@ -41,6 +44,13 @@ def _check_data(instance: Any, attribute: Any, value: Any) -> None:
         raise TypeError(f"a part is bytes or chunks of bytes, not {type(value).__name__}")
 
 
+def _check_label(instance: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"a label is text, not {type(value).__name__}")
+    if len(value.encode()) > _MAX_LABEL:
+        raise ValueError(f"a label has at most {_MAX_LABEL} bytes of UTF-8")
+
+
 @frozen
 class Part:
     """Something to seal under a key of its own.
@@ -52,12 +62,8 @@ class Part:
     """
 
     data: bytes | Iterable[bytes] = field(repr=False, validator=_check_data)
-    media_type: str = BINARY
-    label: str = field(default="", repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        if len(self.label.encode()) > _MAX_LABEL:
-            raise ValueError(f"a label has at most {_MAX_LABEL} bytes of UTF-8")
+    media_type: str = field(default=BINARY, validator=check_media_type)
+    label: str = field(default="", repr=False, validator=_check_label)
 
 
 def seal_to(
@@ -82,14 +88,20 @@ def seal_to(
         The bundle: header, dealing and envelopes. The part keys are forgotten.
 
     Raises:
-        ValueError: no parts or too many, a party whose keys are not known, chain and context together.
+        TypeError: something else than parts, a policy that is not bound, or a context that is no bytes.
+        ValueError: no parts or too many, a party whose keys are not known, chain and context together, or more
+            shares than anybody could read: 64 bytes for each part (and the manifest) and position, at most 63 MiB
+            for one holder under one clause and 192 MiB in all.
         SealingError: a party's key cannot be sealed to, or `write` stopped early.
     """
+    check_context(context)
+    _check_types(parts, bound)
     if not 1 <= len(parts) < MAX_PARTS:
         raise ValueError(f"an object has 1 to {MAX_PARTS - 1} parts, not {len(parts)}")
     if chain is not None and (context or len(chain) != 32):
         raise ValueError("a chain id has 32 bytes and leaves no room for a context")
     _check_parties(bound)
+    check_sizes(bound, len(parts) + 1)
     all_parts = [_manifest(parts), *parts]
     object_id = secrets.token_bytes(32)
     keys = {index: secrets.token_bytes(KEY_SIZE) for index in range(len(all_parts))}
@@ -149,6 +161,19 @@ def _ciphertext(
 
 def _manifest(parts: Sequence[Part]) -> Part:
     return Part(encode([part.label for part in parts]), MANIFEST)
+
+
+def _check_types(parts: Sequence[Part], bound: BoundPolicy) -> None:
+    """Tell the usual mix-ups before anything is written."""
+    for part in parts:
+        if not isinstance(part, Part):
+            raise TypeError(
+                f"what is sealed is bytes or a list of Part, not of {type(part).__name__}: Part(data)"
+            )
+    if not isinstance(bound, BoundPolicy):
+        raise TypeError(
+            f"a {type(bound).__name__} cannot be sealed under: bind the policy first, policy.bind(…)"
+        )
 
 
 def _check_parties(bound: BoundPolicy) -> None:

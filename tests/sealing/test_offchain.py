@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from sealing.world import ALONE, ASKER, CONTEXT, TREATMENT, WALLETS, approve, ask, bind, open_, party, seal
@@ -10,8 +13,10 @@ from sealing.world import ALONE, ASKER, CONTEXT, TREATMENT, WALLETS, approve, as
 from medchain import sealing
 from medchain.errors import InvalidSignature, Pending, PolicyError, Refused, SealingError
 from medchain.keys import Wallet
-from medchain.policy import Policy
-from medchain.sealing import Approval, Part, Sealed, SealedHeader, ShareRequest
+from medchain.policy import Clause, Policy, Tree, k_of
+from medchain.sealing import Approval, Part, Sealed, SealedHeader, ShareRequest, holding
+from medchain.sealing.limits import BLOCK
+from medchain.sealing.openings import Opened
 
 
 def test_the_sketch_of_the_design() -> None:
@@ -206,6 +211,152 @@ def test_callers_mistakes() -> None:
         sealing.seal(b"", type(bound).from_bytes(bytes(bound)), context=CONTEXT)
 
 
+@pytest.mark.parametrize("context", ["acme/17", None, 17, bytearray(b"acme/17")])
+def test_a_context_of_another_type_is_refused_by_every_verb(context: Any, tmp_path: Path) -> None:
+    """What is sealed under text could never be opened by whoever names the bytes."""
+    sealed = seal()
+    request = ask(sealed)
+    shares = approve(sealed, request, "owner", "dr_wu")
+    (tmp_path / "plain").write_bytes(b"x")
+    (tmp_path / "sealed").write_bytes(bytes(sealed))
+    written: list[bytes] = []
+    calls: list[Callable[[], object]] = [
+        lambda: sealing.seal(b"x", bind(TREATMENT), context=context),
+        lambda: sealing.seal_file(tmp_path / "plain", tmp_path / "out", bind(TREATMENT), context=context),
+        lambda: sealing.seal_to(
+            [Part(b"x")],
+            bind(TREATMENT),
+            context=context,
+            write=lambda id, chunks: written.extend(chunks),  # type: ignore[func-returns-value]
+        ),
+        lambda: sealing.request(sealed.header, "treatment", purpose="TREAT", context=context, by=ASKER),
+        lambda: sealing.approve(sealed.header, request, to=ASKER.party, context=context, by=WALLETS["owner"]),
+        lambda: sealing.open_envelope(sealed.header, "treatment", WALLETS["owner"], context=context),
+        lambda: sealing.open(sealed, request, shares, context=context, by=ASKER),
+        lambda: sealing.open_parts(sealed, request, shares, context=context, by=ASKER),
+        lambda: sealing.open_file(
+            tmp_path / "sealed", tmp_path / "out", request, shares, context=context, by=ASKER
+        ),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="a context is bytes"):
+            call()
+    assert written == []
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["plain", "sealed"]
+
+
+def test_a_chain_leaves_no_room_for_a_context() -> None:
+    for context, error in ((b"acme/17", ValueError), ("acme/17", TypeError), (None, TypeError)):
+        with pytest.raises(error):
+            sealing.seal_to(
+                [Part(b"x")],
+                bind(TREATMENT),
+                context=context,  # type: ignore[arg-type]
+                chain=bytes(32),
+                write=lambda id, chunks: None,
+            )
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("text", "a part is bytes or chunks of bytes, not str"),
+        ("", "a part is bytes or chunks of bytes, not str"),
+        ([b"x"], r"list of Part, not of bytes: Part\(data\)"),
+        (["text"], "list of Part, not of str"),
+        ([Part(b"x"), (b"y", "text/plain")], "list of Part, not of tuple"),
+        (None, "not iterable"),
+        (17, "not iterable"),
+    ],
+)
+def test_what_is_no_data_is_told(data: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        sealing.seal(data, bind(TREATMENT), context=CONTEXT)
+
+
+@pytest.mark.parametrize("policy", [Policy.parse(TREATMENT), TREATMENT, None])
+def test_a_policy_must_be_bound_first(policy: Any) -> None:
+    with pytest.raises(TypeError, match="bind the policy first"):
+        sealing.seal(b"x", policy, context=CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"media_type": "é"}, ValueError),
+        ({"media_type": ""}, ValueError),
+        ({"media_type": "x" * 128}, ValueError),
+        ({"media_type": 5}, TypeError),
+        ({"media_type": None}, TypeError),
+        ({"label": 5}, TypeError),
+        ({"label": None}, TypeError),
+        ({"label": "é" * 128}, ValueError),
+        ({"label": "\ud800"}, ValueError),
+    ],
+)
+def test_a_part_is_checked_when_it_is_made(options: dict[str, Any], error: type[Exception]) -> None:
+    """Not when those before it have been written already."""
+    with pytest.raises(error):
+        Part(b"", **options)
+
+
+def positions(count: int) -> Tree[str]:
+    """A tree in which the owner stands `count` times, 254 at most under one threshold."""
+    rows = [k_of(1, *["owner"] * min(254, count - at)) for at in range(0, count, 254)]
+    return k_of(1, *rows)
+
+
+def refused_before_writing(parts: int, *trees: Tree[str]) -> str:
+    bound = bind(Policy(tuple(Clause(f"c{at}", "T", tree) for at, tree in enumerate(trees))))
+
+    def write(object_id: bytes, chunks: Iterable[bytes]) -> None:
+        raise AssertionError("nothing may be written")
+
+    with pytest.raises(ValueError, match="can be read: seal fewer parts") as caught:
+        sealing.seal_to([Part(b"")] * parts, bound, context=CONTEXT, write=write)
+    return str(caught.value)
+
+
+def test_no_envelope_is_written_that_nobody_could_read() -> None:
+    """1,050 parts in 1,016 positions of one holder: an envelope of 65 MiB."""
+    message = refused_before_writing(1_050, positions(1_016))
+    assert message.startswith("the shares of owner under clause c0 would take 65.2 MiB")
+    assert "1051 parts in 1016 positions" in message
+
+
+def test_no_bundle_is_written_that_nobody_could_read() -> None:
+    message = refused_before_writing(4_000, *[positions(250)] * 4)
+    assert "would take 244.2 MiB in all clauses, at most 192.0 MiB" in message
+
+
+def test_documents_take_what_their_limits_allow_for() -> None:
+    """Re-sealed shares with their siblings are never longer than the envelope, whatever parts are chosen."""
+    count = 40
+    sealed = seal([Part(b"", "x" * 127)] * count, text="t for T: 2 of (owner and a, a, owner and dr_wu)")
+    bundle = sealed.header
+    for seat, envelope in zip(bundle.dealing.layout("t").seats, bundle.envelopes, strict=True):
+        blocks = BLOCK * (count + 1) * len(seat.positions)
+        assert len(bytes(envelope)) < blocks + 1_300
+        for chosen in (range(1, count + 1), range(1, count + 1, 2), range(1, count + 1, 3), [count]):
+            request = ask(sealed, parts=chosen)
+            name = bundle.policy.name(seat.holder)
+            (share,) = approve(sealed, request, name)
+            assert len(share.share) < blocks + 5 * (count + 1) + 1_300
+    assert len(bytes(bundle.header)) < 260 * (count + 1)
+    assert len(bytes(bundle.dealing)) < len(bytes(bundle.policy)) + 160 * len(bundle.envelopes) + 200
+
+
+def test_shares_that_nobody_could_read_are_not_sealed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another implementation may have sealed the object; the asker would blame the holder."""
+    sealed = seal([Part(b"")] * 20)
+    monkeypatch.setattr(holding, "SEAT_LIMIT", 21 * BLOCK - 1)
+    with pytest.raises(SealingError, match="approve fewer parts"):
+        approve(sealed, ask(sealed), "owner")
+    request = ask(sealed, parts=[1, 2])
+    shares = approve(sealed, request, "owner", "dr_wu")
+    assert len(sealing.open_parts(sealed, request, shares, context=CONTEXT, by=ASKER)) == 2
+
+
 def _approve_more_than_asked() -> None:
     sealed = seal([Part(b""), Part(b"")])
     approve(sealed, ask(sealed, parts=[1]), "owner", parts=[2])
@@ -217,10 +368,14 @@ def test_reprs_show_no_content() -> None:
     shares = approve(sealed, request, "owner", "dr_wu")
     (part,) = sealing.open_parts(sealed, request, shares, context=CONTEXT, by=ASKER)
     held = sealing.open_envelope(sealed.header, "treatment", WALLETS["owner"], context=CONTEXT)
-    shown = repr([sealed, sealed.header, request, shares, part, held, Part(b"plaintext", label="a label")])
+    unsealed = Opened(held.seat, (0, 1), held.blocks)
+    shown = repr(
+        [sealed, sealed.header, request, shares, part, held, unsealed, Part(b"plaintext", label="a label")]
+    )
     assert "plaintext" not in shown
     assert "a label" not in shown
     assert held.blocks.hex()[:16] not in shown
+    assert repr(held.blocks)[2:20] not in shown
     assert len(repr(held)) < 400
     assert (
         repr(sealed)

@@ -103,7 +103,7 @@ def save(
     The file is complete and on disk when this returns; if it fails or the power goes, the old file stands.
 
     Raises:
-        ValueError: the password is empty, or a name is.
+        ValueError: the password or a name is empty, or a text with a lone surrogate, which UTF-8 cannot say.
         StorageFull: no room on the disk.
         StorageError: the file cannot be written.
     """
@@ -127,6 +127,7 @@ def load(path: str | os.PathLike[str], password: str | bytes) -> dict[str, Walle
 
     Raises:
         KeystoreError: no such file, no keystore, damaged, or the wrong password; the text says which.
+        ValueError: no password at all: empty, or a text with a lone surrogate.
     """
     file = _parse(_read(Path(path)))
     head = file.head
@@ -180,7 +181,12 @@ def _stretch(password: bytes, salt: bytes, cost: Cost) -> tuple[bytes, bytes]:
 
 def _password(password: str | bytes) -> bytes:
     """Its bytes; text in normal form C, so that keyboards need not agree on how an accent is typed."""
-    data = unicodedata.normalize("NFC", password).encode() if isinstance(password, str) else bytes(password)
+    try:
+        data = (
+            unicodedata.normalize("NFC", password).encode() if isinstance(password, str) else bytes(password)
+        )
+    except UnicodeEncodeError:
+        raise ValueError("the password has a lone surrogate, which is no character") from None
     if not data:
         raise ValueError("the password is empty")
     return data

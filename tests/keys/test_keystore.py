@@ -193,10 +193,25 @@ def test_an_interrupted_write_leaves_the_old_file(path: Path, monkeypatch: pytes
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_password_that_no_encoding_has_opens_nothing(path: Path) -> None:
+    with pytest.raises(ValueError, match="lone surrogate") as caught:
+        keystore.load(path, "\udc80")
+    assert caught.type is ValueError
+
+
 def test_caller_mistakes(tmp_path: Path) -> None:
     for password in ("", b""):
         with pytest.raises(ValueError, match="empty"):
             keystore.save(tmp_path / "k", WALLETS, password)
+    for call in (
+        lambda: keystore.save(tmp_path / "k", WALLETS, "pass\ud800", cost=CHEAP),
+        lambda: keystore.save(tmp_path / "k", {"\ud800": WALLET}, PASSWORD, cost=CHEAP),
+    ):
+        with pytest.raises(ValueError, match="lone surrogate") as caught:
+            call()
+        assert caught.type is ValueError
+        assert "pass" not in str(caught.value).replace("password", "")
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="name"):
         keystore.save(tmp_path / "k", {"": WALLET}, PASSWORD)
     with pytest.raises(ValueError, match="memory"):

@@ -56,15 +56,14 @@ def seal_file(
         StorageError: a file cannot be read or written (StorageFull: no room). `out` is then as it was.
         ValueError, SealingError: as `seal`.
     """
-    with _errors(path), Path(path).open("rb") as source, _replacing(out) as target:
-        total = os.fstat(source.fileno()).st_size
+    with _errors(path), Path(path).open("rb") as source, _errors(out), _replacing(out) as target:
 
         def write(object_id: bytes, pieces: Iterable[bytes]) -> None:
             for piece in pieces:
                 target.write(piece)
 
         target.write(MAGIC)
-        part = Part(_pieces(source, total, progress), media_type, label)
+        part = Part(_pieces(path, source, progress), media_type, label)
         header = seal_to([part], bound, context=context, write=write)
         bundle = bytes(header)
         target.write(bundle + len(bundle).to_bytes(TRAILER, "big"))
@@ -103,14 +102,15 @@ def open_file(
         header = _read_header(source)
 
         def read(offset: int, length: int) -> bytes:
-            source.seek(len(MAGIC) + offset)
-            return source.read(length)
+            with _errors(path):
+                source.seek(len(MAGIC) + offset)
+                return source.read(length)
 
         if len(ask.parts) != 2:
             raise ValueError(f"{len(ask.parts) - 1} parts were asked for: read the file into a Sealed")
         (part,) = open_keys(header, ask, shares, read, context=context, by=by)
         done = 0
-        with _replacing(out) as target:
+        with _errors(out), _replacing(out) as target:
             for piece in part:
                 target.write(piece)
                 done += len(piece)
@@ -130,9 +130,15 @@ def _read_header(source: BinaryIO) -> SealedHeader:
     return header
 
 
-def _pieces(source: BinaryIO, total: int, progress: Progress | None) -> Iterator[bytes]:
+def _pieces(path: _PathLike, source: BinaryIO, progress: Progress | None) -> Iterator[bytes]:
     done = 0
-    while piece := source.read(_PIECE):
+    with _errors(path):
+        total = os.fstat(source.fileno()).st_size
+    while True:
+        with _errors(path):
+            piece = source.read(_PIECE)
+        if not piece:
+            return
         yield piece
         done += len(piece)
         if progress is not None:
@@ -162,9 +168,9 @@ def _replacing(path: _PathLike) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _errors(path: _PathLike) -> Iterator[None]:
-    """What the file system refuses, as an error of this library."""
+    """What the file system refuses about one file, as an error of this library that names it."""
     try:
         yield
     except OSError as error:
         kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
-        raise kind(f"{error.filename or os.fspath(path)}: {error.strerror}") from error
+        raise kind(f"{os.fspath(path)}: {error.strerror}") from error

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from sealing.world import ALONE, ASKER, CONTEXT, WALLETS, bind
 
 from medchain import sealing
-from medchain.errors import EncodingError, SealingError, StorageError
+from medchain.errors import EncodingError, SealingError, StorageError, StorageFull
 from medchain.sealing import Part, Sealed, SealedHeader
 from medchain.storage import MemoryBlobs
 
@@ -118,13 +122,116 @@ def test_an_altered_file_leaves_nothing_behind(tmp_path: Path) -> None:
     assert {each.name for each in tmp_path.iterdir()} == {"out", path.name, f"plain-{3 * MIB}"}
 
 
+class FullDisk:
+    """A file for which the disk has room for so many bytes."""
+
+    def __init__(self, file: BinaryIO, room: int) -> None:
+        self.file, self.room = file, room
+
+    def write(self, data: bytes) -> int:
+        fits, self.room = data[: self.room], max(0, self.room - len(data))
+        self.file.write(fits)
+        if len(fits) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return len(fits)
+
+    def __enter__(self) -> FullDisk:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def fill(patch: pytest.MonkeyPatch, room: int | None) -> None:
+    """A disk with room for so many bytes; with None for all of them, until they are to be made durable."""
+    fdopen, fsync = os.fdopen, os.fsync
+
+    def full_fdopen(descriptor: int, mode: str) -> Any:
+        file = fdopen(descriptor, mode)
+        return file if room is None else FullDisk(file, room)
+
+    def full_fsync(descriptor: int) -> None:
+        if room is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    patch.setattr(os, "fdopen", full_fdopen)
+    patch.setattr(os, "fsync", full_fsync)
+
+
+@pytest.mark.parametrize("room", [0, 10, 64 * 1024, 2 * MIB, 3 * MIB - 1, None])
+def test_a_full_disk_is_told_and_leaves_everything_as_it_was(
+    tmp_path: Path, room: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the file that had no room, and no draft of it stays."""
+    plain, path = files(tmp_path, 3 * MIB)
+    ask, shares = asked(path)
+    out = tmp_path / "out"
+    out.write_bytes(b"as it was")
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    calls: list[Callable[[], object]] = [
+        lambda: sealing.seal_file(plain, out, bind(ALONE), context=CONTEXT),
+        lambda: sealing.open_file(path, out, ask, shares, context=CONTEXT, by=ASKER),
+    ]
+    for call in calls:
+        with monkeypatch.context() as patch:
+            fill(patch, room)
+            with pytest.raises(StorageFull) as caught:
+                call()
+        assert str(caught.value) == f"{out}: {os.strerror(errno.ENOSPC)}"
+        assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+    sealing.open_file(path, out, ask, shares, context=CONTEXT, by=ASKER)
+    assert out.read_bytes() == plain.read_bytes()
+
+
+def test_a_source_that_cannot_be_read_is_the_file_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a disk that fails after the first MiB, while the target is being written."""
+    plain, path = files(tmp_path, 3 * MIB)
+    ask, shares = asked(path)
+    out = tmp_path / "out"
+
+    class BadDisk:
+        def __init__(self, file: BinaryIO) -> None:
+            self.file = file
+
+        def read(self, size: int = -1) -> bytes:
+            if MIB <= self.file.tell() < 2 * MIB:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return self.file.read(size)
+
+        def __enter__(self) -> BadDisk:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.file.close()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, *mode: BadDisk(opened(self, *mode)))
+    with pytest.raises(StorageError) as sealing_failed:
+        sealing.seal_file(plain, out, bind(ALONE), context=CONTEXT)
+    with pytest.raises(StorageError) as opening_failed:
+        sealing.open_file(path, out, ask, shares, context=CONTEXT, by=ASKER)
+    monkeypatch.undo()
+    assert str(sealing_failed.value) == f"{plain}: {os.strerror(errno.EIO)}"
+    assert str(opening_failed.value) == f"{path}: {os.strerror(errno.EIO)}"
+    assert {each.name for each in tmp_path.iterdir()} == {plain.name, path.name}
+
+
 def test_files_that_are_not_there_or_something_else(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nowhere"):
         sealing.read_header(tmp_path / "nowhere")
     with pytest.raises(StorageError):
         sealing.seal_file(tmp_path / "nowhere", tmp_path / "out", bind(ALONE), context=CONTEXT)
     (tmp_path / "plain").write_bytes(b"x")
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match=f"^{re.escape(str(tmp_path / 'no' / 'out'))}: No such file"):
         sealing.seal_file(tmp_path / "plain", tmp_path / "no" / "out", bind(ALONE), context=CONTEXT)
     for data in (b"", b"medchain sealed 1\n", b"something else entirely"):
         (tmp_path / "odd").write_bytes(data)

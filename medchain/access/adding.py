@@ -9,10 +9,11 @@ from attrs import evolve
 
 from medchain.access.messages import POLICY_LIMIT
 from medchain.access.purposes import check_purposes
-from medchain.access.rules import check_policy
+from medchain.access.rules import check_gate, check_policy
 from medchain.chain import Chain
 from medchain.errors import ContractError, PolicyError, StorageError
 from medchain.keys.party import Party
+from medchain.ledger.governance import GATE, Governance
 from medchain.policy.bound import BoundPolicy
 from medchain.sealing.documents import SealedHeader
 from medchain.sealing.sealer import Part, seal_to
@@ -56,20 +57,14 @@ def check_addable(bound: BoundPolicy, chain: Chain, subject: Party, *, force: bo
             f"the bound policy takes {len(bytes(bound))} bytes; on a chain at most {POLICY_LIMIT}"
         )
     check_purposes(purpose for clause in bound.clauses for purpose in clause.purposes)
-    _check_gate(bound, chain)
+    try:
+        check_gate(bound, chain.table(Governance.gate).get(GATE))
+    except ContractError as error:
+        raise PolicyError(f"{error}: bind(gate=chain.gate, …)") from error
     errors = bound.analyse().errors
     if errors and not force:
         reasons = "; ".join(finding.text for finding in errors)
         raise PolicyError(f"this policy can lock everybody out: {reasons} (force=True takes it all the same)")
-
-
-def _check_gate(bound: BoundPolicy, chain: Chain) -> None:
-    if bound.gate is None:
-        return
-    gate = chain.gate
-    members = None if gate is None else (gate.threshold, {party.id for party in gate.parties})
-    if members != (bound.gate.threshold, set(bound.gate.members)):
-        raise PolicyError("the policy is bound to another gate than the chain's: bind(gate=chain.gate, …)")
 
 
 def seal_into(chain: Chain, parts: Sequence[Part], bound: BoundPolicy) -> SealedHeader:

@@ -47,8 +47,17 @@ from medchain.access.rows import (
     State,
     UsesRow,
 )
-from medchain.access.rules import check_policy, erasers, is_emergency, load_policy, quorum_of, within
+from medchain.access.rules import (
+    check_gate,
+    check_policy,
+    erasers,
+    is_emergency,
+    load_policy,
+    quorum_of,
+    within,
+)
 from medchain.ledger.contract import Context, Contract, handles
+from medchain.ledger.governance import GATE, Governance
 from medchain.ledger.keys import Keys
 from medchain.ledger.tables import Table
 from medchain.policy.bound import BoundClause, BoundPolicy
@@ -130,6 +139,7 @@ class AccessContract(Contract):
         policy = load_policy(message.policy)
         check_policy(policy, message.subject)
         self._check_parties(context, policy)
+        check_gate(policy, context.read(Governance.gate).get(GATE))
         context.require(message.record not in self.records, "already-added")
         context.require(message.object not in self.objects, "already-added")
         context.concerns(message.subject)
@@ -153,16 +163,11 @@ class AccessContract(Contract):
         )
 
     def _check_parties(self, context: Context, policy: BoundPolicy) -> None:
-        """Everybody whom a policy names is a live party, and its gate one that the genesis has named."""
+        """Everybody whom a policy names is a live party."""
         parties = context.read(Keys.parties)
         for party in policy.ids:
             row = parties.get(party)
             context.require(row is not None and row.key is not None, "unknown-party")
-        for member in policy.gate.members if policy.gate is not None else ():
-            context.require(
-                parties[member].sponsor is None and parties[member].kind in ("gate", "authority"),
-                "foreign-gate",
-            )
 
     @handles(Erase)
     def erase(self, context: Context, message: Erase) -> None:

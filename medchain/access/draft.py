@@ -34,6 +34,7 @@ from medchain.keys.party import Party
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import wire_name
 from medchain.ledger.entry import Entry, Header
+from medchain.ledger.governance import GATE, Governance
 from medchain.ledger.keys import Keys
 from medchain.ledger.system import LedgerTables
 from medchain.ledger.tables import Table
@@ -79,6 +80,7 @@ class Draft:
     Attributes:
         body: what would be signed, with null for what the device fills in.
         replay: state proof of the replay row of the first signer's key.
+        gate: state proof of the chain's gate, or that it has none.
         growth: that the log of the proofs begins with the one that the device has seen.
         bundle: header, dealing and envelopes of the record.
         record: proofs of the record; None while it is being added.
@@ -89,6 +91,7 @@ class Draft:
 
     body: Body
     replay: bytes = field(repr=short)
+    gate: bytes = field(repr=short)
     growth: ConsistencyProof | None
     bundle: SealedHeader
     record: RecordProofs | None
@@ -193,10 +196,10 @@ class Drafts:
             policy=bytes(bound),
         )
         body = self._body(message, by, None)
-        [replay], _, head = gather(self._chain, [(LedgerTables.replay, _replay_key(body))], ())
+        [replay, gate], _, head = gather(self._chain, _common_rows(body), ())
         seen = head_of(since)
         growth = prove_growth(self._chain, seen, head)
-        return Draft(body, replay, growth, bundle, record=None, request=None, asker=None, since=seen)
+        return Draft(body, replay, gate, growth, bundle, record=None, request=None, asker=None, since=seen)
 
     def request(
         self,
@@ -225,13 +228,13 @@ class Drafts:
             expiry=self._access.expiry(bundle.policy, clause, expires_in),
         )
         body = self._body(message, [by], message.expiry)
-        tables: list[Place] = [(LedgerTables.replay, _replay_key(body)), (AccessContract.records, id)]
+        tables = [*_common_rows(body), (AccessContract.records, id)]
         added = trail.record_index(self._chain, row.height, id)
-        [replay, record_row], [entry], head = gather(self._chain, tables, [added])
+        [replay, gate, record_row], [entry], head = gather(self._chain, tables, [added])
         seen = head_of(since)
         growth = prove_growth(self._chain, seen, head)
         proofs = RecordProofs(entry, record_row)
-        return Draft(body, replay, growth, bundle, record=proofs, request=None, asker=None, since=seen)
+        return Draft(body, replay, gate, growth, bundle, record=proofs, request=None, asker=None, since=seen)
 
     def approve(
         self,
@@ -279,8 +282,8 @@ class Drafts:
         key = _signing_key(self._chain.entry(asked))
         holders = bundle.policy.clause(row.clause).tree.holders
         body = self._body(message, [by], row.expiry)
-        tables: list[Place] = [
-            (LedgerTables.replay, _replay_key(body)),
+        tables = [
+            *_common_rows(body),
             (AccessContract.records, row.record),
             (AccessContract.requests, id),
             (Keys.signing, key),
@@ -289,11 +292,12 @@ class Drafts:
         ]
         entries = [trail.record_index(self._chain, record.height, row.record), asked]
         states, logged, head = gather(self._chain, tables, entries)
-        replay, record_row, request_row, key_row, party_row, *approvals = states
+        replay, gate, record_row, request_row, key_row, party_row, *approvals = states
         seen = head_of(since)
         return Draft(
             body=body,
             replay=replay,
+            gate=gate,
             growth=prove_growth(self._chain, seen, head),
             bundle=bundle,
             record=RecordProofs(logged[0], record_row),
@@ -309,8 +313,10 @@ class Drafts:
         return evolve(body, message=[name, fields | dict.fromkeys(OPEN_FIELDS[name])])
 
 
-def _replay_key(body: Body) -> tuple[bytes, bytes]:
-    return body.signers[0].party, body.signers[0].key
+def _common_rows(body: Body) -> list[Place]:
+    """The rows that every draft proves: the first signer's sequence numbers, the chain's gate."""
+    first = body.signers[0]
+    return [(LedgerTables.replay, (first.party, first.key)), (Governance.gate, GATE)]
 
 
 def _signing_key(entry: Entry | Header) -> tuple[bytes, bytes]:

@@ -22,12 +22,13 @@ from medchain.access.evidence import Examination
 from medchain.access.messages import AddRecord, Approve, Decline, RequestAccess
 from medchain.access.proved import ProvedRequest, bind_request, make_share
 from medchain.access.rows import ApprovalRow, RecordRow, State
-from medchain.access.rules import check_policy, within
+from medchain.access.rules import check_gate, check_policy, within
 from medchain.errors import ContractError, EncodingError, PolicyError, VerificationError
 from medchain.keys.wallet import Wallet
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import wire_name
 from medchain.ledger.draft import Attachment, Signed, signer_ref
+from medchain.ledger.governance import GATE, GateRow, Governance
 from medchain.ledger.keys import PartyRow
 from medchain.ledger.system import WINDOW, LedgerTables, ReplayRow
 from medchain.ledger.transaction import Body
@@ -124,7 +125,8 @@ def review(draft: Draft, trust: Trust, since: Head | None) -> Review:
     _check_body(draft.body, examination)
     _check_seq(draft, examination)
     bundle = draft.bundle
-    named = evolve(bundle.policy, names=wording.names_for(draft.body, trust, bundle.policy))
+    gate = _gate(draft, examination)
+    named = evolve(bundle.policy, names=wording.names_for(draft.body, trust, bundle.policy, gate))
     # Evolving the dealing keeps its bytes: names are local to this device.
     bundle = evolve(bundle, dealing=evolve(bundle.dealing, policy=named))
     name = draft.body.message_name
@@ -154,6 +156,11 @@ def _check_seq(draft: Draft, examination: Examination) -> None:
     used = ahead <= -WINDOW or (ahead <= 0 and int.from_bytes(row.window, "big") >> -ahead & 1)
     if used or ahead > WINDOW:
         raise VerificationError("the draft's sequence number is used, too old or too far ahead")
+
+
+def _gate(draft: Draft, examination: Examination) -> GateRow | None:
+    """The gate of the chain as the state has it, None if it has none."""
+    return examination.row(draft.gate, Governance.gate, GATE)
 
 
 def _message(draft: Draft, kind: type[Any], **filled: Any) -> Any:
@@ -268,6 +275,7 @@ def _review_record(draft: Draft, examination: Examination) -> Review:
     if len(draft.signers) > 2 or draft.signers[-1].party != message.subject:
         raise VerificationError("a record is signed by its author and then its subject")
     check_policy(bundle.policy, message.subject)
+    check_gate(bundle.policy, _gate(draft, examination))
 
     def fill(wallet: Wallet) -> Filled:
         """Nothing is added; but whoever will hold shares makes sure of them first."""

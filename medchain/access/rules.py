@@ -7,11 +7,21 @@ from collections.abc import Iterable, Mapping
 
 from medchain.access.messages import Parts
 from medchain.errors import ContractError, EncodingError
+from medchain.ledger.governance import GateRow
 from medchain.policy.bound import BoundClause, BoundPolicy
 from medchain.policy.model import Mark
 from medchain.policy.tree import Holder, Threshold, Tree
 
-__all__ = ["HOLDERS_LIMIT", "check_policy", "erasers", "load_policy", "meet", "quorum_of", "within"]
+__all__ = [
+    "HOLDERS_LIMIT",
+    "check_gate",
+    "check_policy",
+    "erasers",
+    "load_policy",
+    "meet",
+    "quorum_of",
+    "within",
+]
 
 HOLDERS_LIMIT = 64
 """Most parties in the tree of one clause, so that every quorum fits into a decision."""
@@ -50,6 +60,25 @@ def check_policy(policy: BoundPolicy, subject: bytes) -> None:
             )
     if fewest(erasers(policy)) > SIGNERS_LIMIT:
         raise ContractError("unsupported-policy", f"erasure takes more than {SIGNERS_LIMIT} signers")
+
+
+def check_gate(policy: BoundPolicy, gate: GateRow | None) -> None:
+    """Whether a policy's gate is the chain's: the same members, as many of whom have to release. No gate is allowed.
+
+    A gate of fewer or other parties would leave the promise to log before opening to whoever chose them.
+
+    Args:
+        policy: what is to be sealed under.
+        gate: the row of ``Governance.gate``; None where the chain has no gate.
+
+    Raises:
+        ContractError: ``foreign-gate``: it is another one.
+    """
+    if policy.gate is None:
+        return
+    wanted = None if gate is None else (gate.threshold, set(gate.members))
+    if (policy.gate.threshold, set(policy.gate.members)) != wanted:
+        raise ContractError("foreign-gate", "the policy is bound to another gate than the chain's")
 
 
 def erasers(policy: BoundPolicy) -> Tree[bytes]:

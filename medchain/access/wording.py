@@ -16,6 +16,7 @@ from medchain.access.handles import moment
 from medchain.access.messages import AddRecord, Parts, RequestAccess
 from medchain.access.purposes import describe_purpose
 from medchain.access.rules import within
+from medchain.ledger.governance import GateRow
 from medchain.ledger.keys import PartyRow
 from medchain.ledger.transaction import Body
 from medchain.ledger.trust import Trust
@@ -40,12 +41,15 @@ _KINDS = {
 }
 
 
-def names_for(body: Body, trust: Trust, policy: BoundPolicy) -> Mapping[bytes, str]:
-    """What the parties of a policy are called on this device; who signs alone is ``you``."""
-    gate: tuple[bytes, ...] = policy.gate.members if policy.gate is not None else ()
+def names_for(body: Body, trust: Trust, policy: BoundPolicy, gate: GateRow | None) -> Mapping[bytes, str]:
+    """What the parties of a policy are called on this device; who signs alone is ``you``.
+
+    Only the proved gate of the chain is called ``gate``, where it is one party; any other goes by its id.
+    """
+    members: tuple[bytes, ...] = policy.gate.members if policy.gate is not None else ()
     names = {party: trust.names.get(party) or f"party:{party[:4].hex()}" for party in policy.ids}
-    if len(gate) == 1 and gate[0] not in trust.names:
-        names[gate[0]] = "gate"
+    if len(members) == 1 and gate is not None and members == gate.members and members[0] not in trust.names:
+        names[members[0]] = "gate"
     if len(body.signers) == 1:
         names[body.signers[0].party] = "you"
     return names

@@ -1,4 +1,4 @@
-"""The system contract ``governance``: who governs the chain, and which contract versions are active.
+"""The system contract ``governance``: who governs the chain, who is its gate, which contract versions are active.
 
 Authorities act together: a transaction signed by at least ``threshold`` of them is their decision. An activation holds
 from the next block; a node that does not have the very contract (by its digest) leaves the transaction out.
@@ -15,10 +15,12 @@ from medchain.ledger.tables import Rows, Table
 from medchain.records import length, short
 
 __all__ = [
+    "GATE",
     "Activate",
     "Activated",
     "AuthorityRow",
     "ContractRow",
+    "GateRow",
     "Governance",
     "ParameterRow",
     "active_contracts",
@@ -60,6 +62,18 @@ class ContractRow:
     height: int = field()
 
 
+GATE = "gate"
+"""The key of the one row that a chain with a gate has in ``Governance.gate``."""
+
+
+@frozen
+class GateRow:
+    """The gate of the chain: party ids in ascending order, and how many of them have to release."""
+
+    threshold: int
+    members: tuple[bytes, ...]
+
+
 @frozen
 class ParameterRow:
     """A named number of the chain."""
@@ -68,7 +82,7 @@ class ParameterRow:
 
 
 class Governance(Contract):
-    """Authorities, active contracts, parameters."""
+    """Authorities, gate, active contracts, parameters."""
 
     name = "governance"
     version = 1
@@ -76,6 +90,8 @@ class Governance(Contract):
     codes = ("not-enough-authorities", "older-version")
 
     authorities = Table(AuthorityRow, public=True)
+    gate = Table(GateRow, public=True)
+    """One row under `GATE`, or none on a chain without a gate: what policies are held against."""
     contracts = Table(ContractRow, public=True)
     parameters = Table(ParameterRow, public=True)
 

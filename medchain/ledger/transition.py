@@ -26,7 +26,15 @@ from medchain.errors import (
 from medchain.keys.signing import verify
 from medchain.ledger.contract import TOO_MANY_EVENTS, TOO_MANY_SUBJECTS, Context, Contract, Event
 from medchain.ledger.entry import LEAF_LIMIT, Genesis, Header, Kind, entry_leaf
-from medchain.ledger.governance import AuthorityRow, ContractRow, Governance, ParameterRow, active_contracts
+from medchain.ledger.governance import (
+    GATE,
+    AuthorityRow,
+    ContractRow,
+    GateRow,
+    Governance,
+    ParameterRow,
+    active_contracts,
+)
 from medchain.ledger.keys import Keys, signing_keys
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.system import LedgerTables, TimerRow, append_to_list, concern, consume
@@ -352,6 +360,9 @@ def found(registry: Registry, genesis: Genesis) -> Block:
             keys.admit(party, kind, None, genesis.time)
     for party in genesis.authorities:
         governance.authorities[party.id] = AuthorityRow(0)
+    if genesis.gate:
+        members = tuple(sorted(party.id for party in genesis.gate))
+        governance.gate[GATE] = GateRow(genesis.gate_threshold, members)
     governance.parameters["authority_threshold"] = ParameterRow(genesis.threshold)
     for name, value in sorted(genesis.parameters.items()):
         governance.parameters[name] = ParameterRow(value)

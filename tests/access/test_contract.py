@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 from clinic import DAY, HOUR, POLICY, Clinic
 
+import medchain as mc
 from medchain.access import AccessContract, Request
 from medchain.access.messages import (
     PARTS_LIMIT,
@@ -30,12 +32,15 @@ from medchain.access.messages import (
 )
 from medchain.access.rules import HOLDERS_LIMIT
 from medchain.encoding import encode
-from medchain.errors import InvalidTransaction, Refused
+from medchain.errors import InvalidTransaction, PolicyError, Refused
 from medchain.identity import Parties
 from medchain.ledger import check
 from medchain.ledger.transition import EVENTS_LIMIT
+from medchain.policy.bound import BoundGate
 from medchain.policy.model import MAX_LIST
 from medchain.records import to_value
+from medchain.sealing import Part
+from medchain.testing import wallets
 
 
 def refused(house: Clinic, message: Any, *names: str) -> str:
@@ -121,12 +126,50 @@ def test_everybody_in_a_policy_is_a_live_party(house: Clinic) -> None:
     assert refused(house, message, "hospital", "owner") == "unknown-party"
 
 
-def test_the_gate_is_of_the_genesis(house: Clinic) -> None:
+@pytest.mark.parametrize("names", [("stranger",), ("hospital",), ("keeper", "hospital")])
+def test_the_gate_is_the_chains(house: Clinic, names: tuple[str, ...]) -> None:
     bound = house.bind()
     assert bound.gate is not None
-    foreign = evolve(bound, gate=evolve(bound.gate, members=(house.party("stranger").id,)))
-    message = evolve(added(house), policy=bytes(foreign))
+    members = tuple(house.party(name).id for name in names)
+    message = evolve(added(house), policy=bytes(evolve(bound, gate=BoundGate(1, members))))
     assert refused(house, message, "hospital", "owner") == "foreign-gate"
+
+
+def test_no_gate_of_fewer_members_or_a_lower_threshold() -> None:
+    hospital, owner, friend, *keepers = wallets("hospital", "owner", "friend", "k1", "k2", "k3")
+    ids = tuple(keeper.party.id for keeper in keepers)
+    gates = mc.GateSet(2, tuple(keeper.party for keeper in keepers))
+    policy = mc.Policy.parse("treatment for TREAT: owner\nrecovery lost for PATRQT: friend, wait 1 day")
+    with mc.Chain.in_memory(authority=hospital, gate=gates) as chain:
+        mc.Parties(chain).register(owner, friend, by=hospital)
+        bound = policy.bind(gate=chain.gate, owner=owner.party, friend=friend.party)
+        for gate in (BoundGate(1, ids[:1]), BoundGate(2, ids[:2]), BoundGate(1, ids), BoundGate(3, ids)):
+            swapped = evolve(bound, gate=gate)
+            with pytest.raises(PolicyError, match="another gate"):
+                mc.Access(chain).add([Part(b"data")], swapped, by=[hospital, owner])
+            fields = {name: secrets.token_bytes(32) for name in ("record", "object", "header", "dealing")}
+            message = AddRecord(subject=owner.party.id, policy=bytes(swapped), **fields)
+            with pytest.raises(Refused, match="foreign-gate"):
+                chain.send(AccessContract, message, by=[hospital, owner])
+        turned = evolve(bound, gate=BoundGate(2, ids[::-1]))
+        assert mc.Access(chain).add([Part(b"data")], turned, by=[hospital, owner])
+
+
+def test_a_chain_without_gate_takes_no_gate(tmp_path: Path) -> None:
+    hospital, owner, friend = wallets("hospital", "owner", "friend")
+    policy = mc.Policy.parse("treatment for TREAT: owner\nrecovery lost for PATRQT: friend, wait 1 day")
+    ungated = mc.Policy.parse(
+        "treatment for TREAT: owner, ungated\nrecovery lost for PATRQT: friend, wait 1 day, ungated"
+    )
+    place = {"origin": "clinic.example/ehr", "mark": tmp_path / "mark"}
+    with mc.Chain.create(tmp_path / "chain", authority=hospital, gate=None, **place) as chain:
+        mc.Parties(chain).register(owner, friend, by=hospital)
+        people = {"owner": owner.party, "friend": friend.party}
+        with pytest.raises(PolicyError, match="another gate"):
+            mc.Access(chain).add(
+                [Part(b"data")], policy.bind(gate=hospital.party, **people), by=[hospital, owner]
+            )
+        assert mc.Access(chain).add([Part(b"data")], ungated.bind(gate=None, **people), by=[hospital, owner])
 
 
 def test_more_than_a_transaction_can_keep_is_refused(house: Clinic) -> None:
@@ -140,8 +183,6 @@ def test_more_than_a_transaction_can_keep_is_refused(house: Clinic) -> None:
 
 
 def _crowd(count: int) -> list[Any]:
-    from medchain.testing import wallets
-
     return list(wallets(*(f"crowd-{number}" for number in range(count))))
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from access.devices import PARTS, Server, flips
+from access.devices import PARTS, POLICY, Server, flips
 from attrs import evolve
 
 import medchain as mc
 from medchain.access.draft import Draft
+from medchain.access.wording import names_for
 from medchain.errors import EncodingError, RootMismatch, SealingError, VerificationError
 from medchain.ledger.entry import parse_leaf
+from medchain.ledger.governance import GATE, GateRow, Governance
 from medchain.ledger.proof import LogProof, extra_bytes, read_extra
 from medchain.ledger.transaction import Body, Transaction
 from medchain.merkle import Head
@@ -257,6 +259,32 @@ def test_the_owner_is_not_talked_out_of_the_own_policy(
     by = [server.hospital.party, server.patient.party]
     draft = server.access.draft.add(PARTS, policy, by=by, since=None)
     refused(draft, server, "opens without the owner")
+
+
+def test_the_owner_is_not_given_another_gate(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that skips its own check proposes itself as the gate: then it would open without a record."""
+    monkeypatch.setattr("medchain.access.draft.check_addable", lambda *_, **__: None)
+    by = [server.hospital.party, server.patient.party]
+    policy = mc.Policy.parse(POLICY)
+    people = {"dr_wu": server.wallets["dr_wu"].party, "guardian": server.wallets["guardian"].party}
+    swapped = policy.bind(gate=server.hospital.party, owner=server.patient.party, **people)
+    draft = server.access.draft.add(PARTS, swapped, by=by, since=None)
+    refused(draft, server, "another gate than the chain's")
+    # Nor is the state of another chain, in which it is the gate, a proof of that.
+    other = mc.Chain.in_memory(origin=server.chain.origin, authority=server.hospital)
+    shown = other.prove_state(Governance.gate, GATE, fresh=True)
+    refused(evolve(draft, gate=shown), server)
+    refused(evolve(draft, gate=draft.replay), server, "not a proof about a row of governance.gate")
+
+
+def test_only_the_gate_of_the_chain_is_called_so(server: Server, draft: Draft) -> None:
+    bound = server.bound
+    assert bound.gate is not None
+    row = GateRow(1, bound.gate.members)
+    trust, keeper = server.chain.trust, bound.gate.members[0]
+    assert names_for(draft.body, trust, bound, row)[keeper] == "gate"
+    for other in (GateRow(1, (bytes(32),)), GateRow(1, (keeper, b"\xff" * 32)), None):
+        assert names_for(draft.body, trust, bound, other)[keeper] == f"party:{keeper[:4].hex()}"
 
 
 def same_meaning(draft: Draft, flipped: Draft) -> bool:

@@ -264,7 +264,14 @@ class Access(AccessView):
         return self._send(Judge(named_id(request), justified), by)
 
     def lift(self, record: Record | bytes, clause: str, asker: Party, *, by: Sequence[Signer]) -> Receipt:
-        """Let `asker` ask in emergencies again although a review is overdue; `by` is a quorum of that clause."""
+        """Let `asker` ask in emergencies again although reviews of emergencies on this record are overdue.
+
+        Args:
+            record: on which the emergencies were, or its id. Blocks because of other records stay.
+            clause: an emergency clause of its policy.
+            asker: whose blocks are lifted.
+            by: a quorum of that clause, without the asker.
+        """
         return self.chain.send(AccessContract, LiftBlock(named_id(record), clause, asker.id), by=by)
 
     def complain(self, record: Record | bytes, clause: str, *, by: Signer) -> Receipt:

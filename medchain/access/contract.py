@@ -379,13 +379,20 @@ class AccessContract(Contract):
 
     @handles(LiftBlock)
     def lift(self, context: Context, message: LiftBlock) -> None:
-        """Lift the block of a person on the word of an emergency quorum without that person."""
+        """Lift the blocks of a person that stand because of one record, on the word of its emergency quorum.
+
+        Another record's quorum has no say: whoever is blocked would find, or add, a record whose holders are friends.
+        """
         record = self._record(context, message.record)
         clause = self._clause(context, self._policy(record.policy), message.clause)
         context.require(is_emergency(clause), "denied")
         context.require(set(context.signers) <= set(clause.tree.holders) - {message.asker}, "denied")
         context.require(clause.tree.satisfied_by(context.signers), "no-quorum")
-        blocks = list(self.overdue.keys(under=(message.asker,)))
+        blocks = [
+            key
+            for key in self.overdue.keys(under=(message.asker,))
+            if self.reviews[key[1]].record == message.record
+        ]
         context.require(blocks, "not-due")
         for key in blocks:
             del self.overdue[key]

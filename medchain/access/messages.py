@@ -144,10 +144,10 @@ class Judge:
 
 @frozen
 class LiftBlock:
-    """Let a person ask in emergencies again whose reviews are overdue.
+    """Let a person ask in emergencies again whose reviews of emergencies on a record are overdue.
 
-    Signers: a quorum of an emergency clause of a record, without the person. So care is never refused for good, and
-    more people than one have answered for it.
+    Signers: a quorum of an emergency clause of that very record, without the person. So care is never refused for good,
+    and people whom the record's owner trusts in an emergency have answered for it.
     """
 
     record: bytes = field(validator=length(32), repr=short)
@@ -280,7 +280,7 @@ class ReviewOverdue:
 
 @frozen
 class Lifted:
-    """A person may ask in emergencies again, on the word of the parties in `by`."""
+    """The overdue reviews of one record block a person no more, on the word of the parties in `by`."""
 
     asker: bytes = field(validator=length(32), repr=short)
     by: tuple[bytes, ...] = field(repr=party_ids)

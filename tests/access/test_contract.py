@@ -12,7 +12,7 @@ from attrs import evolve
 from clinic import DAY, HOUR, POLICY, Clinic
 
 import medchain as mc
-from medchain.access import AccessContract, Request
+from medchain.access import AccessContract, Record, Request
 from medchain.access.messages import (
     PARTS_LIMIT,
     AddRecord,
@@ -404,8 +404,8 @@ def test_a_recovery_does_not_outlive_its_request(house: Clinic) -> None:
     assert (status.state, status.reason) == ("refused", "late")
 
 
-def emergency(house: Clinic, by: str = "er_desk") -> Request:
-    request = house.ask(house.add(), "night", "ETREAT", by=by)
+def emergency(house: Clinic, by: str = "er_desk", record: Record | None = None) -> Request:
+    request = house.ask(record or house.add(), "night", "ETREAT", by=by)
     house.approve(request, "er_desk", "guardian")
     return request
 
@@ -440,8 +440,8 @@ def test_who_was_not_reviewed_in_time_asks_no_more_emergencies(house: Clinic) ->
 
 
 def test_a_second_quorum_lifts_the_block(house: Clinic) -> None:
-    emergency(house, by="dr_lee")
     record = house.add()
+    request = emergency(house, by="dr_lee", record=record)
     lee = house.party("dr_lee")
     assert refused(house, LiftBlock(record.id, "night", lee.id), "er_desk", "guardian") == "not-due"
     house.wait(2 * DAY + HOUR)
@@ -450,7 +450,25 @@ def test_a_second_quorum_lifts_the_block(house: Clinic) -> None:
     er_desk = house.party("er_desk").id
     assert refused(house, LiftBlock(record.id, "night", er_desk), "er_desk", "guardian") == "denied"
     house.access.lift(record, "night", lee, by=[house["er_desk"], house["guardian"]])
+    assert (lee.id, request.id) not in house.chain.table(AccessContract.overdue)
     house.ask(record, "night", "ETREAT", by="dr_lee")
+
+
+def test_the_quorum_of_another_record_lifts_nothing(house: Clinic) -> None:
+    """Who is blocked has a friend add a record with an emergency clause that the friend satisfies alone."""
+    first, second = house.add(), house.add()
+    emergency(house, by="dr_lee", record=first)
+    emergency(house, by="dr_lee", record=second)
+    house.wait(2 * DAY + HOUR)
+    lee = house.party("dr_lee").id
+    friends = house.add("treatment for TREAT: owner\nemergency easy for ETREAT: stranger")
+    assert refused(house, LiftBlock(friends.id, "easy", lee), "stranger") == "not-due"
+    quorum = ("er_desk", "guardian")
+    house.chain.send(AccessContract, LiftBlock(first.id, "night", lee), by=[house[name] for name in quorum])
+    asking = asked(house, first.id, clause="night", purpose="ETREAT")
+    assert refused(house, asking, "dr_lee") == "review-overdue"
+    house.chain.send(AccessContract, LiftBlock(second.id, "night", lee), by=[house[name] for name in quorum])
+    house.chain.send(AccessContract, asking, by=[house["dr_lee"]])
 
 
 def test_a_reviewer_does_not_ask(house: Clinic) -> None:

@@ -13,6 +13,7 @@ Fields with ``metadata=LOCAL`` stay on this machine: they are not written and ke
 from __future__ import annotations
 
 import functools
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ __all__ = [
     "describe",
     "encode_record",
     "fixed",
+    "form",
     "from_value",
     "length",
     "short",
@@ -51,6 +53,16 @@ def length(count: int, most: int | None = None) -> Callable[[Any, Any, Any], Non
         if value is not None and not count <= len(value) <= top:
             wanted = str(count) if top == count else f"{count} to {top}"
             raise ValueError(f"{attribute.name} has length {len(value)}, not {wanted}")
+
+    return check
+
+
+def form(pattern: re.Pattern[str]) -> Callable[[Any, Any, Any], None]:
+    """An attrs validator: the field is text of one form, so that no free text gets in; None passes."""
+
+    def check(instance: Any, attribute: Any, value: Any) -> None:
+        if value is not None and not pattern.fullmatch(value):
+            raise ValueError(f"{attribute.name} is not of the form {pattern.pattern}")
 
     return check
 

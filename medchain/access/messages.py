@@ -1,7 +1,9 @@
 """What access control writes on chain: messages, in the order of a record's life, and the events that they cause.
 
-Nothing here holds patient data: ids are random or pseudonyms, hashes are over sealed documents, and there is no field
-for free text. Sets of parts are ascending indices from 1, or None for all parts; the manifest (part 0) always belongs.
+Nothing here holds patient data: ids are random or pseudonyms, hashes are over sealed documents, and text has the form
+of a name or a code, of at most 32 characters: there is no field for free text. A message with any other text is
+malformed, and what is malformed is never logged. Sets of parts are ascending indices from 1, or None for all parts; the
+manifest (part 0) always belongs.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from medchain.records import LOCAL, length, short
+from medchain.ledger.contract import CODE
+from medchain.policy.names import NAME, PURPOSE
+from medchain.records import LOCAL, form, length, short
 
 __all__ = [
     "PARTS_LIMIT",
@@ -96,14 +100,14 @@ class RequestAccess:
     record: bytes = field(validator=length(32), repr=short)
     policy: bytes = field(validator=length(32), repr=short)
     """Hash of the policy under which it is asked: the record's current one."""
-    clause: str
-    purpose: str
+    clause: str = field(validator=form(NAME))
+    purpose: str = field(validator=form(PURPOSE))
     parts: Parts = field(validator=check_parts)
     nonce: bytes = field(validator=length(32), repr=short)
     """From which the asker's wallet derives the key."""
     recipient_key: bytes = field(validator=length(1216), repr=short)
     """The one-use key to which shares are sealed again."""
-    expiry: int
+    expiry: int = field()
     """Block time, ms, after which nothing is approved or released any more."""
 
 
@@ -139,7 +143,7 @@ class Judge:
     """Say whether an emergency was one. Signer: the clause's reviewer."""
 
     request: bytes = field(validator=length(32), repr=short)
-    justified: bool
+    justified: bool = field()
 
 
 @frozen
@@ -151,7 +155,7 @@ class LiftBlock:
     """
 
     record: bytes = field(validator=length(32), repr=short)
-    clause: str
+    clause: str = field(validator=form(NAME))
     asker: bytes = field(validator=length(32), repr=short)
 
 
@@ -167,7 +171,7 @@ class Complain:
     """Say that one's envelope for a clause is wrong. Signer: a holder, or one of the gate. It blames nobody yet."""
 
     record: bytes = field(validator=length(32), repr=short)
-    clause: str
+    clause: str = field(validator=form(NAME))
 
 
 # What the contract says to itself when time has come.
@@ -222,14 +226,14 @@ class Decision:
     record: bytes = field(validator=length(32), repr=short)
     object: bytes = field(validator=length(32), repr=short)
     asker: bytes = field(validator=length(32), repr=short)
-    clause: str
-    purpose: str
+    clause: str = field(validator=form(NAME))
+    purpose: str = field(validator=form(PURPOSE))
     parts: Parts = field(validator=check_parts)
     quorum: tuple[bytes, ...] = field(repr=party_ids)
     policy: bytes = field(validator=length(32), repr=short)
-    version: int
-    expires: int
-    uses_left: int | None
+    version: int = field()
+    expires: int = field()
+    uses_left: int | None = field()
     entry: int | None = field(default=None, eq=False, kw_only=True, metadata=LOCAL)
 
 
@@ -239,7 +243,7 @@ class RequestRefused:
 
     request: bytes = field(validator=length(32), repr=short)
     record: bytes = field(validator=length(32), repr=short)
-    reason: str
+    reason: str = field(validator=form(CODE))
 
 
 @frozen
@@ -248,7 +252,7 @@ class Notice:
 
     request: bytes = field(validator=length(32), repr=short)
     record: bytes = field(validator=length(32), repr=short)
-    clause: str
+    clause: str = field(validator=form(NAME))
     parties: tuple[bytes, ...] = field(repr=party_ids)
 
 
@@ -258,7 +262,7 @@ class ReviewDue:
 
     request: bytes = field(validator=length(32), repr=short)
     reviewer: bytes = field(validator=length(32), repr=short)
-    due: int
+    due: int = field()
 
 
 @frozen
@@ -267,7 +271,7 @@ class Judged:
 
     request: bytes = field(validator=length(32), repr=short)
     reviewer: bytes = field(validator=length(32), repr=short)
-    justified: bool
+    justified: bool = field()
 
 
 @frozen
@@ -300,5 +304,5 @@ class Complaint:
     """A holder says that its envelope is wrong."""
 
     record: bytes = field(validator=length(32), repr=short)
-    clause: str
+    clause: str = field(validator=form(NAME))
     holder: bytes = field(validator=length(32), repr=short)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from attrs import field, frozen
 
-from medchain.ledger.contract import Context, Contract, handles
+from medchain.ledger.contract import NAME, Context, Contract, handles
 from medchain.ledger.tables import Rows, Table
-from medchain.records import length, short
+from medchain.records import form, length, short
 
 __all__ = [
     "GATE",
@@ -31,8 +31,8 @@ __all__ = [
 class Activate:
     """Make a contract version the active one. Signers: at least the threshold of authorities."""
 
-    contract: str
-    version: int
+    contract: str = field(validator=form(NAME))
+    version: int = field()
     digest: bytes = field(validator=length(32), repr=short)
 
 
@@ -40,8 +40,8 @@ class Activate:
 class Activated:
     """A contract version is active from the block after `height`."""
 
-    contract: str
-    version: int
+    contract: str = field(validator=form(NAME))
+    version: int = field()
     digest: bytes = field(validator=length(32), repr=short)
     height: int = field()
 

@@ -14,10 +14,10 @@ from attrs import field, frozen
 from medchain.errors import EncodingError, VerificationError
 from medchain.keys.party import Party
 from medchain.keys.signing import check_public_key
-from medchain.ledger.contract import Context, Contract, handles
+from medchain.ledger.contract import NAME, Context, Contract, handles
 from medchain.ledger.tables import Rows, Table
 from medchain.ledger.transaction import Body, SignerRef
-from medchain.records import from_value, length, short
+from medchain.records import form, from_value, length, short
 
 __all__ = [
     "KINDS",
@@ -38,7 +38,7 @@ KINDS = ("authority", "organisation", "person", "pseudonym", "gate")
 class Register:
     """Admit a party. Signers: sponsor, newcomer."""
 
-    kind: str
+    kind: str = field(validator=form(NAME))
     signing_key: bytes = field(validator=length(32), repr=short)
     recipient_key: bytes = field(validator=length(1216), repr=short)
 
@@ -63,7 +63,7 @@ class Registered:
     """A party was admitted."""
 
     party: bytes = field(validator=length(32), repr=short)
-    kind: str = field()
+    kind: str = field(validator=form(NAME))
     sponsor: bytes = field(validator=length(32), repr=short)
 
 

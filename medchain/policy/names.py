@@ -26,13 +26,13 @@ REASONS = {
 
 RESERVED = frozenset((*MARKS, *STATEMENTS, *OPTIONS, *GLUE, *REASONS))
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_PURPOSE = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+PURPOSE = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 
 
 def is_name(value: object) -> bool:
     """Whether `value` has the form of a name: ``[a-z][a-z0-9_]{0,31}``."""
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+    return isinstance(value, str) and NAME.fullmatch(value) is not None
 
 
 def check_form(what: str, value: object) -> None:
@@ -55,7 +55,7 @@ def check_purpose(value: object) -> None:
     """Refuse what is not a purpose: ``[A-Z][A-Z0-9_]{0,31}``."""
     if not isinstance(value, str):
         raise TypeError(f"a purpose is a str, not {type(value).__name__}")
-    if not _PURPOSE.fullmatch(value):
+    if not PURPOSE.fullmatch(value):
         raise PolicyError(f"purpose {shown(value)} is not of the form [A-Z][A-Z0-9_]{{0,31}}")
 
 

@@ -5,14 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
+import pytest
+from attrs import evolve
 from clinic import Clinic
 
 import medchain as mc
 from medchain import ehr
+from medchain.access import AccessContract
+from medchain.access.messages import RequestAccess
+from medchain.chain import installed_contracts
+from medchain.errors import InvalidTransaction
+from medchain.ledger import Signed
+from medchain.ledger.governance import Governance
+from medchain.ledger.keys import Keys
 from medchain.storage import MemoryStore
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "data" / "bundle.json"
@@ -73,6 +84,65 @@ def test_no_trace_of_the_patient_is_stored(house: Clinic) -> None:
             assert trace not in stored, f"{text!r} can be found"
         assert text.lower().encode() not in lowered, f"{text!r} can be found"
     assert looked > 30
+
+
+TELLING = (
+    "Ada Okafor has had pneumonia since May",
+    "x" * 33,
+    "X" * 33,
+    "x" * 46_345,
+    "",
+    "Treat",
+    "a\n",
+    "é",
+)
+
+
+def texts(kind: Any) -> Iterator[Any]:
+    """The fields of a record class that are text, or hold text."""
+    hints = typing.get_type_hints(kind)
+    for each in attrs.fields(kind):
+        if str in (hints[each.name], *typing.get_args(hints[each.name])):
+            yield each
+
+
+KINDS = [
+    kind
+    for contract in (*installed_contracts(), Governance, Keys)
+    for kind in (*(message for message, _ in contract.handlers.values()), *contract.events)
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.__name__))
+def test_no_field_on_chain_takes_free_text(kind: Any) -> None:
+    for each in texts(kind):
+        assert each.validator is not None, f"{kind.__name__}.{each.name} is free text"
+        for text in TELLING:
+            with pytest.raises(ValueError, match="form"):
+                each.validator(None, each, text)
+
+
+def test_free_text_is_not_logged_by_a_refusal(house: Clinic) -> None:
+    record = house.add()
+    size = house.chain.head.size
+    telling = TELLING[0]
+    for ask in (
+        lambda: house.ask(record, clause=telling),
+        lambda: house.access.complain(record, telling, by=house["dr_wu"]),
+        lambda: house.access.lift(record, telling, house.party("dr_lee"), by=[house["er_desk"]]),
+    ):
+        with pytest.raises(ValueError, match="clause is not of the form"):
+            ask()
+    # Nor by a client of one's own that builds the body itself.
+    message = RequestAccess(record.id, bytes(32), "treatment", "TREAT", None, bytes(32), bytes(1216), 1)
+    body = house.chain.prepare(AccessContract, message, [house.party("dr_lee")])
+    for name in ("clause", "purpose"):
+        for text in TELLING:
+            lying = evolve(body, message=[body.message[0], body.message[1] | {name: text}])
+            with pytest.raises(InvalidTransaction):
+                house.chain.submit(Signed.start(lying).sign(house["dr_lee"])).result()
+    assert house.chain.head.size == size
+    assert telling.encode() not in everything(house)
 
 
 def test_no_name_of_a_party_is_stored(house: Clinic) -> None:

@@ -108,8 +108,9 @@ class Clinic:
         self.gate = mc.Gate(self.keeper)
         self.access = mc.Access(self.chain, gate=self.gate)
         self.patient = self.phone.persona(toward=self.hospital.party, chain=self.chain.tag)
-        people = (self.patient, self.guardian, self.dr_wu, self.dr_lee, self.er_desk, self.auditor)
+        people = (self.patient, self.guardian, self.dr_wu, self.dr_lee, self.er_desk)
         mc.Parties(self.chain).register(*people, by=self.hospital)
+        mc.Parties(self.chain).register(self.auditor, by=self.hospital, kind="organisation")
         self.policy = mc.Policy.parse(POLICY).bind(
             gate=self.chain.gate,
             owner=self.patient.party,

@@ -106,6 +106,7 @@ def clinic(blobs: BlobStore | None = None) -> Iterator[Clinic]:
             "owner": owner,
             **dict(zip(NAMES[1:], people, strict=True)),
         }
+        mc.Parties(chain).register(named["auditor"], by=hospital, kind="organisation")
         mc.Parties(chain).register(*(named[name] for name in NAMES), by=hospital)
         gate = Gate(keeper, clock=clock)
         yield Clinic(chain, clock, gate, mc.Access(chain, gate=gate, clock=clock), named)

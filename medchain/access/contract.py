@@ -58,7 +58,7 @@ from medchain.access.rules import (
 )
 from medchain.ledger.contract import Context, Contract, handles
 from medchain.ledger.governance import GATE, Governance
-from medchain.ledger.keys import Keys
+from medchain.ledger.keys import Keys, organisation
 from medchain.ledger.tables import Table
 from medchain.policy.bound import BoundClause, BoundPolicy
 from medchain.policy.names import Role
@@ -139,6 +139,10 @@ class AccessContract(Contract):
         policy = load_policy(message.policy)
         check_policy(policy, message.subject)
         self._check_parties(context, policy)
+        for clause in policy.clauses:
+            self._check_reviewer(
+                context, clause, [one for one in clause.askers or () if isinstance(one, bytes)]
+            )
         check_gate(policy, context.read(Governance.gate).get(GATE))
         context.require(message.record not in self.records, "already-added")
         context.require(message.object not in self.objects, "already-added")
@@ -236,6 +240,16 @@ class AccessContract(Contract):
         elif asker not in clause.askers:
             roles = [one for one in clause.askers if isinstance(one, Role)]
             context.refuse("role-unanswered" if roles else "denied")
+        self._check_reviewer(context, clause, [asker])
+
+    def _check_reviewer(self, context: Context, clause: BoundClause, askers: list[bytes]) -> None:
+        """Who reviews an emergency is not of an asker's organisation: nobody judges the own house."""
+        if clause.reviewer is None:
+            return
+        parties = context.read(Keys.parties)
+        of_reviewer = organisation(clause.reviewer, parties[clause.reviewer])
+        of_askers = [organisation(asker, parties[asker]) for asker in askers]
+        context.require(of_reviewer not in of_askers, "reviewer-inside")
 
     def _check_limits(self, context: Context, record: bytes, clause: BoundClause) -> None:
         """Period and number of uses, as of now."""

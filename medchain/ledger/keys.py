@@ -93,6 +93,16 @@ class PartyRow:
     recipient: bytes | None
 
 
+def organisation(party: bytes, row: PartyRow) -> bytes:
+    """Whose side a party is on: itself if it is an organisation or stands in the genesis, else its sponsor.
+
+    A party's sponsor and kind never change, so neither does this.
+    """
+    if row.kind == "organisation" or row.sponsor is None:
+        return party
+    return row.sponsor
+
+
 @frozen
 class SigningRow:
     """A signing key of a party: block times (ms) from which and until which it signs."""

@@ -476,6 +476,34 @@ def test_a_reviewer_does_not_ask(house: Clinic) -> None:
     assert refused(house, message, "auditor") == "denied"
 
 
+def test_a_reviewer_is_of_another_organisation_than_the_asker(house: Clinic) -> None:
+    """Neither the asker's sponsor, nor who has the same, nor whose sponsor the asker is."""
+    parties = Parties(house.chain)
+    clinic, inside, nurse, lab = wallets("clinic", "inside", "nurse", "lab")
+    house.wallets |= {"clinic": clinic, "inside": inside, "nurse": nurse, "lab": lab}
+    parties.register(clinic, lab, by=house["hospital"], kind="organisation")
+    parties.register(inside, nurse, by=clinic)
+    text = "treatment for TREAT: owner\nemergency night for ETREAT: er_desk and guardian, review by "
+    cases = [
+        ("clinic", "nurse"),  # the sponsor
+        ("inside", "nurse"),  # the same sponsor
+        ("inside", "clinic"),  # who is its sponsor
+        ("hospital", "dr_lee"),  # a party of the genesis is its own organisation
+    ]
+    for reviewer, asker in cases:
+        record = house.add(text + reviewer)
+        asking = asked(house, record.id, clause="night", purpose="ETREAT")
+        assert refused(house, asking, asker) == "reviewer-inside"
+        house.chain.send(AccessContract, asking, by=[house["lab"]])
+        named = added(house, f"{text}{reviewer}, asked by lab, {asker}")
+        assert refused(house, named, "hospital", "owner") == "reviewer-inside"
+    # Two organisations for which one authority vouches are still two.
+    record = house.add(text + "auditor")
+    for asker in ("lab", "clinic", "nurse", "dr_lee"):
+        asking = asked(house, record.id, clause="night", purpose="ETREAT")
+        house.chain.send(AccessContract, asking, by=[house[asker]])
+
+
 def test_complaints_are_for_those_who_hold_something(house: Clinic) -> None:
     record = house.add()
     for name in ("owner", "dr_wu", "keeper"):

@@ -2,7 +2,8 @@
 
 What the rule checks, in this order:
 
-1. every proof holds under the gate's own trust, all of them under one checkpoint;
+1. every proof holds under the gate's own trust, all of them under one checkpoint, but for that of the asker's signing
+   key: rows of keys are never deleted, so an older one proves as much;
 2. that checkpoint is no smaller than any that the gate has seen, and the log has only grown since;
 3. its last header is at most 120 s away from the gate's clock;
 4. the decision is in the log and in the state, unchanged, and has not expired;
@@ -18,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from os import PathLike
 
 from attrs import evolve, field, frozen
 
@@ -42,6 +44,7 @@ from medchain.ledger.verify import AsOf, verify, verify_state
 from medchain.merkle import ConsistencyProof, Head
 from medchain.records import decode_record, encode_record, short
 from medchain.sealing.documents import SealedHeader
+from medchain.storage.mark import Mark
 
 __all__ = ["MOST_AGE", "Gate", "Judgement", "Release", "Warrant", "judge"]
 
@@ -53,13 +56,13 @@ WARRANT_LIMIT = 16 << 20
 
 @frozen
 class Warrant:
-    """What is put before a gate: proofs as bytes, all under one checkpoint.
+    """What is put before a gate: proofs as bytes, all but `key` under one checkpoint.
 
     Attributes:
         decision: tlog-proof of the entry with the decision.
         live: state proof of the decision's row.
         request: tlog-proof of the request's entry.
-        key: state proof of the asker's signing key.
+        key: state proof of the asker's signing key, under any checkpoint: rows of keys are never deleted.
         asker: state proof of the asker's row: its keys are not revoked.
         record: state proof of the record's row.
         consistency: that the log has only grown since the head that the gate saw last; None if it saw none.
@@ -89,7 +92,7 @@ class Judgement:
     Attributes:
         decision: the decision, with its place in the log.
         request: the request that it answers.
-        head: the log under which everything was proved.
+        head: the log under which everything was proved, but for the row of the asker's key.
     """
 
     decision: Decision
@@ -108,7 +111,7 @@ def judge(warrant: Warrant, bundle: SealedHeader, *, trust: Trust, seen: Head | 
         now: the gate's clock, ms since the epoch.
 
     Raises:
-        VerificationError: something that claims to be proved is not.
+        VerificationError: something that claims to be proved is not, or was before `seen`.
         Refused: all is proved, and the answer is no: ``stale``, ``expired``, ``erased``, ``revoked``, ``stale-policy``,
             ``ungated``; ``behind`` if the consistency proof starts elsewhere than at `seen`.
         SealingError: the documents are not the record's.
@@ -209,18 +212,33 @@ class Gate:
     Args:
         wallet: of a party of the chain's gate.
         trust: whom to believe about the chain. Without it, the gate pins the first trust that it is attached with.
+        mark: file in which the gate keeps the largest head that it has seen, of its own: not the chain's mark, not
+            another gate's. Without it, a gate that is started again has seen nothing, and for as long as a checkpoint
+            is fresh believes one from before an erasure or a revocation.
         clock: the time now, ms since the epoch.
+
+    Raises:
+        StorageError: the mark cannot be read, is damaged, or belongs to another chain.
     """
 
     def __init__(
-        self, wallet: Decrypter, trust: Trust | None = None, *, clock: Callable[[], int] = system_clock
+        self,
+        wallet: Decrypter,
+        trust: Trust | None = None,
+        *,
+        mark: str | PathLike[str] | None = None,
+        clock: Callable[[], int] = system_clock,
     ) -> None:
         self._wallet = wallet
-        self._trust = trust
+        self._trust: Trust | None = None
+        self._place = mark
+        self._mark: Mark | None = None
         self._clock = clock
         self._seen: Head | None = None
         self._given: dict[bytes, tuple[Release, bytes]] = {}
         self._lock = threading.Lock()
+        if trust is not None:
+            self.attach(trust)
 
     @property
     def party(self) -> Party:
@@ -229,7 +247,7 @@ class Gate:
 
     @property
     def seen(self) -> Head | None:
-        """The largest head of the log that it has seen."""
+        """The largest head of the log that it has seen, in an earlier process too if it keeps a mark."""
         return self._seen
 
     @property
@@ -238,9 +256,16 @@ class Gate:
         return tuple(release for release, _ in self._given.values())
 
     def attach(self, trust: Trust) -> None:
-        """Pin `trust`, unless one is pinned already."""
+        """Pin `trust`, unless one is pinned already, and read the mark.
+
+        Raises:
+            StorageError: the mark cannot be read, is damaged, or belongs to another chain.
+        """
         with self._lock:
             if self._trust is None:
+                if self._place is not None:
+                    self._mark = Mark(self._place, chain_id=trust.chain)
+                    self._seen = self._mark.latest
                 self._trust = trust
 
     def release(self, warrant: Warrant, bundle: SealedHeader) -> bytes:
@@ -248,12 +273,13 @@ class Gate:
 
         Raises:
             VerificationError, Refused, SealingError: as `judge`; nothing leaves the gate.
+            StorageError: the mark cannot be written, or another process has moved it; nothing leaves the gate.
         """
         with self._lock:
             if self._trust is None:
                 raise ValueError("the gate has no trust yet: attach it, or name one")
             found = judge(warrant, bundle, trust=self._trust, seen=self._seen, now=self._clock())
-            self._seen = found.head
+            self._remember(found.head)
             decision = found.decision
             given = self._given.get(decision.request)
             if given is None:
@@ -261,6 +287,12 @@ class Gate:
                 release = Release(decision, self._clock(), hashlib.sha256(share).digest())
                 given = self._given[decision.request] = release, share
             return given[1]
+
+    def _remember(self, head: Head) -> None:
+        """Take `head` as the largest one seen; durable, where there is a mark, before a share leaves."""
+        if self._mark is not None:
+            self._mark.advance(head)
+        self._seen = head
 
     def __repr__(self) -> str:
         return f"<Gate of {self.party}: {len(self._given)} releases>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from medchain.access import Gate, Warrant, judge
 from medchain.access.messages import Decision
 from medchain.access.proved import ProvedRequest
 from medchain.access.warrants import make_warrant
-from medchain.errors import MedchainError, Refused, SealingError, VerificationError
+from medchain.errors import MedchainError, Refused, SealingError, StorageError, VerificationError
 from medchain.identity import Parties
+from medchain.ledger.keys import Keys
 from medchain.ledger.proof import LogProof
 from medchain.sealing import Part, SealedHeader
 from medchain.sealing.holding import ResealedShare
@@ -168,6 +170,55 @@ def test_a_gate_does_not_go_back(house: Clinic) -> None:
     forked = evolve(house.gate.seen, root=bytes(32))  # type: ignore[arg-type]
     with pytest.raises(VerificationError):
         decide(house, papers(house, house.decided(), since=house.gate.seen), seen=forked)
+
+
+def test_a_gate_that_is_started_again_knows_what_it_has_seen(house: Clinic, tmp_path: Path) -> None:
+    """An old warrant, while fresh by the clock, is shown to it after the erasure that it has seen."""
+    place, request, other = tmp_path / "keeper.mark", house.decided(), house.decided()
+    old, bundle, _ = papers(house, request)
+    first = Gate(house["keeper"], house.chain.trust, mark=place, clock=house.clock)
+    house.access.erase(request.record, by=[house["owner"]])
+    first.release(*papers(house, other)[:2])
+    again = Gate(house["keeper"], house.chain.trust, mark=place, clock=house.clock)
+    assert again.seen == first.seen == house.chain.head
+    with pytest.raises(VerificationError, match="rolled back"):
+        again.release(old, bundle)
+    assert again.releases == ()
+    # It goes on from there, attached like any other.
+    access = mc.Access(
+        house.chain, gate=Gate(house["keeper"], mark=place, clock=house.clock), clock=house.clock
+    )
+    assert access.open(house.decided(), by=house["dr_lee"]).raw
+    # Without a mark it begins anew, as the documentation says.
+    assert Gate(house["keeper"], house.chain.trust, clock=house.clock).release(old, bundle)
+
+
+def test_nothing_leaves_a_gate_that_cannot_remember(house: Clinic, tmp_path: Path) -> None:
+    place, warrant, bundle = tmp_path / "mark", *papers(house, house.decided())[:2]
+    gate = Gate(house["keeper"], house.chain.trust, mark=place, clock=house.clock)
+    twin = Gate(house["keeper"], house.chain.trust, mark=place, clock=house.clock)
+    assert twin.release(warrant, bundle)
+    with pytest.raises(StorageError, match="another"):
+        gate.release(warrant, bundle)
+    assert (gate.releases, gate.seen) == ((), None)
+    [other] = wallets("another authority")
+    with (
+        mc.Chain.in_memory(authority=other) as chain,
+        pytest.raises(StorageError, match="belongs to the chain"),
+    ):
+        Gate(house["keeper"], chain.trust, mark=place)
+    place.write_bytes(b"rubbish")
+    with pytest.raises(StorageError, match="damaged"):
+        Gate(house["keeper"], house.chain.trust, mark=place)
+
+
+def test_an_older_proof_of_the_askers_key_is_as_good(house: Clinic) -> None:
+    request = house.decided()
+    asker = house.access._proved(request.id)[0].asker
+    older = house.chain.prove_state(Keys.signing, (asker.party, asker.key), fresh=True)
+    warrant, bundle, decision = papers(house, house.decided(house.access.record(request.record)))
+    assert LogProof.parse(older).checkpoint != LogProof.parse(warrant.key).checkpoint
+    assert decide(house, (evolve(warrant, key=older), bundle, decision)).decision == decision
 
 
 def test_what_is_expired_is_not_released(house: Clinic) -> None:

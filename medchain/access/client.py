@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import secrets
@@ -49,6 +50,7 @@ from medchain.errors import (
     InvalidTransaction,
     Pending,
     Refused,
+    StorageError,
     VerificationError,
 )
 from medchain.keys.party import Party
@@ -327,7 +329,15 @@ class Access(AccessView):
         def read(offset: int, length: int) -> bytes:
             return self.chain.blobs.read(record.object, payload, offset, length)
 
-        return Opened(tuple(open_segments(bundle, keys, read)), decision, status.request)
+        def repair() -> None:
+            """Ranges are read from the first copy, unchecked: have all copies compared, and the bad ones replaced."""
+            with contextlib.suppress(
+                StorageError
+            ):  # then what is read again does not open either, and says why
+                self.chain.blobs.check(record.object, payload)
+
+        parts = open_segments(bundle, keys, read, repair=repair)
+        return Opened(tuple(parts), decision, status.request)
 
     def _ready(self, status: Status) -> Decision:
         """The decision of a request that can be opened now."""

@@ -30,7 +30,15 @@ from medchain.access.messages import Decision
 from medchain.access.proved import ProvedRequest, bind_request
 from medchain.access.rows import ApprovalRow, RecordRow, State
 from medchain.access.rules import within
-from medchain.errors import Erased, Pending, PolicyError, Refused, SealingError, VerificationError
+from medchain.errors import (
+    BlobDamaged,
+    Erased,
+    Pending,
+    PolicyError,
+    Refused,
+    SealingError,
+    VerificationError,
+)
 from medchain.keys.party import Party
 from medchain.keys.wallet import Decrypter
 from medchain.ledger.checkpoint import Checkpoint
@@ -44,6 +52,8 @@ from medchain.sealing import PartKeys, SealedHeader, collect, open_segments
 from medchain.sealing.documents import Header
 from medchain.sealing.evidence import BadShare
 from medchain.sealing.opening import Read
+from medchain.sealing.segments import ciphertext_root
+from medchain.storage.blobs import BlobStore
 
 if TYPE_CHECKING:
     from medchain.access.client import Access
@@ -334,10 +344,24 @@ def _segments(
     parts = header.part_set(request.message.parts if decision.parts is None else decision.parts)
     if sum(header.parts[part].size for part in parts) > INLINE_LIMIT or header.payload is None:
         return None
-    blobs, payload = access.chain.blobs, header.payload
-    return tuple(
-        blobs.read(bundle.object_id, payload, header.offsets[part], header.parts[part].size) for part in parts
-    )
+    return tuple(_ciphertext(access.chain.blobs, header, part) for part in parts)
+
+
+def _ciphertext(blobs: BlobStore, header: Header, part: int) -> bytes:
+    """The ciphertext of a part as the header has it. Where the first copy is not, all are checked and mended once.
+
+    Raises:
+        BlobDamaged: no copy is as it was sealed.
+    """
+    info, payload = header.parts[part], header.payload
+    assert payload is not None
+    data = blobs.read(header.object, payload, header.offsets[part], info.size)
+    if ciphertext_root(data) != info.root:
+        blobs.check(header.object, payload)
+        data = blobs.read(header.object, payload, header.offsets[part], info.size)
+        if ciphertext_root(data) != info.root:
+            raise BlobDamaged(f"the blob stores gave another ciphertext of part {part} than was sealed")
+    return data
 
 
 def _check_record(record: RecordRow, decision: Decision) -> None:

@@ -8,9 +8,9 @@ from medchain.encoding import decode
 from medchain.errors import EncodingError, SealingError
 from medchain.sealing.documents import Header, PartInfo, SealedHeader
 from medchain.sealing.schedule import PartKeys
-from medchain.sealing.segments import Read, open_part, open_range
+from medchain.sealing.segments import Read, Repair, open_part, open_range
 
-__all__ = ["OpenedPart", "Read", "open_segments"]
+__all__ = ["OpenedPart", "Read", "Repair", "open_segments"]
 
 _MANIFEST_LIMIT = 32 << 20
 
@@ -22,15 +22,17 @@ class OpenedPart:
     is what was sealed. The repr never shows content.
     """
 
-    __slots__ = ("_header", "_key", "_read", "index", "label")
+    __slots__ = ("_header", "_key", "_read", "_repair", "index", "label")
 
     index: int
     """Its number in the object, from 1."""
     label: str
     """What the manifest calls it."""
 
-    def __init__(self, header: Header, index: int, label: str, key: bytes, read: Read) -> None:
-        self._header, self._key, self._read = header, key, read
+    def __init__(
+        self, header: Header, index: int, label: str, key: bytes, read: Read, repair: Repair | None
+    ) -> None:
+        self._header, self._key, self._read, self._repair = header, key, read, repair
         self.index, self.label = index, label
 
     @property
@@ -58,21 +60,31 @@ class OpenedPart:
         return b"".join(self)
 
     def __iter__(self) -> Iterator[bytes]:
-        return open_part(self._header, self.index, self._key, self._read)
+        return open_part(self._header, self.index, self._key, self._read, self._repair)
 
     def read(self, start: int, stop: int) -> bytes:
         """Bytes `start` to `stop`, decrypting only the segments that hold them.
 
         They are authentic; the root over all segments is not checked. SealingError if a segment is altered.
         """
-        return b"".join(open_range(self._header, self.index, self._key, self._read, start, stop))
+        return b"".join(
+            open_range(self._header, self.index, self._key, self._read, start, stop, self._repair)
+        )
 
     def __repr__(self) -> str:
         return f"<OpenedPart {self.index}: {self.length} bytes of {self.media_type}>"
 
 
-def open_segments(bundle: SealedHeader, part_keys: PartKeys, read: Read) -> Iterator[OpenedPart]:
+def open_segments(
+    bundle: SealedHeader, part_keys: PartKeys, read: Read, *, repair: Repair | None = None
+) -> Iterator[OpenedPart]:
     """The parts that the keys open, in order, the manifest left out. Memory does not grow with their size.
+
+    Args:
+        bundle: whose header it is.
+        part_keys: of the manifest and of the parts to open.
+        read: gives the ciphertext.
+        repair: called when a piece does not open, before it is read once more: one copy of several may have rotted.
 
     Raises:
         SealingError: the keys are of another object, or the manifest is not that of this header.
@@ -83,10 +95,10 @@ def open_segments(bundle: SealedHeader, part_keys: PartKeys, read: Read) -> Iter
         raise SealingError("the keys are those of another object")
     if 0 not in part_keys:
         raise SealingError("the key of the manifest is missing")
-    labels = _labels(header, b"".join(open_part(header, 0, part_keys[0], read)))
+    labels = _labels(header, b"".join(open_part(header, 0, part_keys[0], read, repair)))
     for index in sorted(part_keys):
         if index:
-            yield OpenedPart(header, index, labels[index - 1], part_keys[index], read)
+            yield OpenedPart(header, index, labels[index - 1], part_keys[index], read, repair)
 
 
 def _labels(header: Header, manifest: bytes) -> list[str]:

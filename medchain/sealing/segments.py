@@ -21,10 +21,22 @@ from medchain.merkle import CompactRange
 from medchain.sealing.documents import TAG, Header
 from medchain.sealing.schedule import SEGMENT, extract, segment_keys
 
-__all__ = ["Read", "Sealing", "check_key", "open_part", "open_range", "seal_part"]
+__all__ = [
+    "Read",
+    "Repair",
+    "Sealing",
+    "check_key",
+    "ciphertext_root",
+    "open_part",
+    "open_range",
+    "seal_part",
+]
 
 Read: TypeAlias = Callable[[int, int], bytes | memoryview]
 """Gives (offset, length) of the ciphertext. It need not check anything."""
+
+Repair: TypeAlias = Callable[[], object]
+"""Called when what was read does not open, before it is read once more."""
 
 _WINDOW = 8
 _STEP = SEGMENT + TAG
@@ -74,7 +86,16 @@ def check_key(header: Header, index: int, part_key: bytes) -> bytes:
     return key
 
 
-def open_part(header: Header, index: int, part_key: bytes, read: Read) -> Iterator[bytes]:
+def ciphertext_root(data: bytes) -> bytes:
+    """The root over the segments of a part's ciphertext, as the header has it: whole and unaltered without any key."""
+    log = CompactRange()
+    _append(log, memoryview(data))
+    return log.root
+
+
+def open_part(
+    header: Header, index: int, part_key: bytes, read: Read, repair: Repair | None = None
+) -> Iterator[bytes]:
     """The plaintext of a part, segment by segment.
 
     Every segment is authentic when it comes; that it is the ciphertext of this header, and not another one
@@ -85,13 +106,19 @@ def open_part(header: Header, index: int, part_key: bytes, read: Read) -> Iterat
         RootMismatch: all segments open, but they are not those that the header names.
     """
     part, log = header.parts[index], CompactRange()
-    yield from _open(header, index, part_key, read, range(part.segments), log)
+    yield from _open(header, index, part_key, read, range(part.segments), log, repair)
     if log.root != part.root:
         raise RootMismatch(f"part {index}: ciphertext", expected=part.root, computed=log.root)
 
 
 def open_range(
-    header: Header, index: int, part_key: bytes, read: Read, start: int, stop: int
+    header: Header,
+    index: int,
+    part_key: bytes,
+    read: Read,
+    start: int,
+    stop: int,
+    repair: Repair | None = None,
 ) -> Iterator[bytes]:
     """Bytes `start` to `stop` of a part, in pieces. Each is authentic; the header's root is not checked."""
     start, stop, _ = slice(start, stop).indices(header.parts[index].length)
@@ -100,33 +127,52 @@ def open_range(
         return
     segments = range(start // SEGMENT, -(-stop // SEGMENT))
     at = segments.start * SEGMENT
-    for plain in _open(header, index, part_key, read, segments, None):
+    for plain in _open(header, index, part_key, read, segments, None, repair):
         yield plain[max(0, start - at) : stop - at]
         at += len(plain)
 
 
 def _open(
-    header: Header, index: int, part_key: bytes, read: Read, segments: range, log: CompactRange | None
+    header: Header,
+    index: int,
+    part_key: bytes,
+    read: Read,
+    segments: range,
+    log: CompactRange | None,
+    repair: Repair | None,
 ) -> Iterator[bytes]:
     """The plaintext of some segments; the hashes of their ciphertext are appended to `log`."""
     part, offset = header.parts[index], header.offsets[index]
     cipher, associated = AESGCM(check_key(header, index, part_key)), header.part_hash(index)
-    for first in segments[::_WINDOW]:
-        count = min(_WINDOW, segments.stop - first)
-        size = min(count * _STEP, part.size - first * _STEP)
-        window = memoryview(read(offset + first * _STEP, size))
+
+    def opened(window: memoryview, first: int, size: int) -> list[bytes]:
+        """The plaintext of a window; SealingError if it is not what was sealed there."""
         if len(window) != size:
             raise SealingError(f"part {index}: the ciphertext is cut short")
-        if log is not None:
-            _append(log, window)
-        for number in range(first, first + count):
-            segment = window[(number - first) * _STEP :][:_STEP]
+        plain = []
+        for number, at in enumerate(range(0, size, _STEP), start=first):
+            nonce = _nonce(number, number == part.segments - 1)
             try:
-                plain = cipher.decrypt(_nonce(number, number == part.segments - 1), segment, associated)
+                plain.append(cipher.decrypt(nonce, window[at : at + _STEP], associated))
             except InvalidTag:
                 message = f"part {index}: segment {number} is altered, moved or of another part"
                 raise SealingError(message) from None
-            yield plain
+        return plain
+
+    for first in segments[::_WINDOW]:
+        size = min(min(_WINDOW, segments.stop - first) * _STEP, part.size - first * _STEP)
+        window = memoryview(read(offset + first * _STEP, size))
+        try:
+            plain = opened(window, first, size)
+        except SealingError:
+            if repair is None:
+                raise
+            repair()
+            window = memoryview(read(offset + first * _STEP, size))
+            plain = opened(window, first, size)
+        if log is not None:
+            _append(log, window)
+        yield from plain
 
 
 def _nonce(counter: int, last: bool) -> bytes:

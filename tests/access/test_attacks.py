@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import clinic
@@ -16,6 +17,7 @@ from medchain.access import AccessContract
 from medchain.access.messages import Approve, RequestAccess
 from medchain.access.proved import ProvedRequest, bind_request
 from medchain.errors import (
+    BlobDamaged,
     EncodingError,
     InvalidTransaction,
     MedchainError,
@@ -25,8 +27,8 @@ from medchain.errors import (
     VerificationError,
 )
 from medchain.ledger import Signed, Transaction
-from medchain.sealing import check_evidence, collect
-from medchain.storage import MemoryBlobs
+from medchain.sealing import Part, check_evidence, collect
+from medchain.storage import FileBlobs, MemoryBlobs, ReplicatedBlobs
 
 DOCUMENTED = (SealingError, VerificationError, StorageError, EncodingError)
 
@@ -130,6 +132,49 @@ def _payload(house: Clinic, record: mc.Record) -> bytes:
     payload = house.access.bundle(row).payload[0]
     assert payload is not None
     return payload
+
+
+# Copies that rot.
+
+MIB = 1 << 20
+LARGE = bytes(range(256)) * (5 * MIB // 512)
+
+
+def rot(places: list[Path], object_id: bytes, digest: bytes, at: int) -> None:
+    """Flip one bit of a blob in each of some folders of blobs."""
+    for place in places:
+        [path] = [each for each in place.rglob(digest.hex()) if object_id.hex() in str(each)]
+        data = bytearray(path.read_bytes())
+        data[at] ^= 1
+        path.chmod(0o600)
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("at", [20, MIB, 2 * MIB, -1])
+def test_one_good_copy_is_enough_to_open(tmp_path: Path, at: int) -> None:
+    places = [tmp_path / name for name in "abc"]
+    with clinic.clinic(ReplicatedBlobs([FileBlobs(place) for place in places], write_quorum=2)) as house:
+        by = [house["hospital"], house["owner"]]
+        record = house.access.add([Part(LARGE), Part(b"short")], house.bind(), by=by)
+        request = house.decided(record)
+        payload = _payload(house, record)
+        rot(places[:2], record.object, payload, at)
+        opened = house.access.open(request, by=house["dr_lee"])
+        assert opened.parts[0].data == LARGE
+        assert opened.parts[0].read(2 * MIB - 5, 2 * MIB + 5) == LARGE[2 * MIB - 5 : 2 * MIB + 5]
+        assert opened.parts[1].data == b"short"
+        for place in places:
+            assert FileBlobs(place).check(record.object, payload)  # and the others are good again
+        rot(places[:1], record.object, payload, at)  # after opening, before reading
+        assert opened.raw == LARGE + b"short"
+        rot(places[:1], record.object, payload, at)
+        kit = house.access.release(request, to=house.party("dr_lee"), since=None)
+        assert kit.open(house["dr_lee"], trust=house.chain.trust).raw == LARGE + b"short"
+        rot(places, record.object, payload, at)
+        with pytest.raises(SealingError, match="altered"):
+            house.access.open(request, by=house["dr_lee"]).raw  # noqa: B018
+        with pytest.raises(BlobDamaged):
+            house.access.release(request, to=house.party("dr_lee"), since=None)
 
 
 # Approvals that belong elsewhere.

@@ -112,7 +112,11 @@ class AccessView:
         """Every entry of the log that concerns a subject, in order, refused ones included."""
         if isinstance(subject, Record):
             return trail.history(self.chain, subject.subject)
-        return trail.history(self.chain, subject if isinstance(subject, bytes) else subject.id)
+        if isinstance(subject, Party):
+            return trail.history(self.chain, subject.id)
+        if isinstance(subject, bytes):
+            return trail.history(self.chain, subject)
+        raise TypeError(f"name a subject by its party, record or id in bytes, not {type(subject).__name__}")
 
     def why(self, decision: Decision) -> str:
         """One paragraph for a person: who may open what, and on whose word."""
@@ -160,5 +164,9 @@ class AccessView:
 
 
 def named_id(named: Record | Request | bytes) -> bytes:
-    """The id of what may be named by itself or by its id."""
-    return named if isinstance(named, bytes) else named.id
+    """The id of what may be named by itself or by its id; TypeError if it is neither."""
+    if isinstance(named, bytes):
+        return named
+    if isinstance(named, Record | Request):
+        return named.id
+    raise TypeError(f"name a record or a request by itself or by its id in bytes, not {type(named).__name__}")

@@ -51,6 +51,23 @@ def test_the_log_tells_requests_and_records_from_their_ids_alone(house: Clinic) 
     assert entry.value.outcome.ok
 
 
+@pytest.mark.parametrize("wrong", [None, "name", 7, ["x"]])
+def test_what_names_nothing_is_a_callers_mistake(house: Clinic, wrong: Any) -> None:
+    access, lee = house.access, house["dr_lee"]
+    for call in (
+        lambda: access.status(wrong),
+        lambda: access.record(wrong),
+        lambda: access.history(wrong),
+        lambda: access.request(wrong, "treatment", purpose="TREAT", by=lee),
+        lambda: access.approve(wrong, by=lee),
+        lambda: access.open(wrong, by=lee),
+        lambda: access.erase(wrong, by=[lee]),
+        lambda: access.draft.approve(wrong, by=lee.party, since=None),
+    ):
+        with pytest.raises(TypeError, match="bytes"):
+            call()
+
+
 def test_some_parts_can_be_asked_for_and_approved(house: Clinic) -> None:
     record = house.add()
     request = house.ask(record, parts=(3, 1))

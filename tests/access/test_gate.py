@@ -112,11 +112,12 @@ def test_the_documents_are_those_of_the_record(house: Clinic) -> None:
         decide(house, (mine, others, decision))
 
 
+@pytest.mark.slow
 def test_each_altered_byte_of_a_paper_is_refused(house: Clinic) -> None:
     warrant, bundle, decision = papers(house, house.decided())
     for field in ("decision", "live", "request", "record", "asker", "key"):
         proof = getattr(warrant, field)
-        for at in range(0, len(proof), 97):
+        for at in range(len(proof)):
             altered = proof[:at] + bytes([proof[at] ^ 1]) + proof[at + 1 :]
             with pytest.raises(MedchainError):
                 decide(house, (evolve(warrant, **{field: altered}), bundle, decision))

@@ -47,7 +47,12 @@ class Signed:
 
     @classmethod
     def start(cls, body: Body, attachments: tuple[Attachment, ...] = ()) -> Signed:
-        """Nobody has signed yet."""
+        """Nobody has signed yet.
+
+        Raises:
+            InvalidTransaction: ``too-large``, so that nobody signs in vain.
+        """
+        Transaction.build(body, (bytes(64),) * len(body.signers))
         return cls(bytes(body), (None,) * len(body.signers), attachments)
 
     @functools.cached_property

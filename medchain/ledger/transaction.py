@@ -18,7 +18,7 @@ from medchain.encoding import encode
 from medchain.errors import EncodingError, InvalidTransaction
 from medchain.records import LOCAL, decode_record, encode_record, length, short
 
-__all__ = ["LABEL", "SIGNERS_LIMIT", "TRANSACTION_LIMIT", "Body", "SignerRef", "Transaction"]
+__all__ = ["LABEL", "SIGNERS_LIMIT", "TRANSACTION_LIMIT", "Body", "SignerRef", "Transaction", "check_size"]
 
 LABEL = b"medchain/transaction/v1"
 TRANSACTION_LIMIT = 48_000
@@ -109,6 +109,14 @@ def _second_keys(signers: tuple[SignerRef, ...]) -> int:
     return len(set(signers)) - len({signer.party for signer in signers})
 
 
+def check_size(size: int) -> None:
+    """Refuse a transaction of so many bytes, if no reader of the log would take it: InvalidTransaction."""
+    if size > TRANSACTION_LIMIT:
+        raise InvalidTransaction(
+            "too-large", f"a transaction has at most {TRANSACTION_LIMIT} bytes, not {size}"
+        )
+
+
 @frozen
 class _Envelope:
     body: bytes = field()
@@ -126,11 +134,16 @@ class Transaction:
 
     @classmethod
     def build(cls, body: Body, signatures: Sequence[bytes]) -> Transaction:
-        """Put a body and its signatures, in the order of `body.signers`, together."""
+        """Put a body and its signatures, in the order of `body.signers`, together.
+
+        Raises:
+            InvalidTransaction: ``too-large``.
+        """
         if len(signatures) != len(body.signers):
             raise ValueError(f"{len(body.signers)} signers, {len(signatures)} signatures")
         body_bytes = bytes(body)
         raw = encode({"body": body_bytes, "signatures": list(signatures)})
+        check_size(len(raw))
         return cls(raw, body, tuple(signatures), body_bytes)
 
     @classmethod
@@ -140,8 +153,7 @@ class Transaction:
         Raises:
             InvalidTransaction: ``malformed`` or ``too-large``.
         """
-        if len(data) > TRANSACTION_LIMIT:
-            raise InvalidTransaction("too-large", f"a transaction has at most {TRANSACTION_LIMIT} bytes")
+        check_size(len(data))
         try:
             envelope = decode_record(_Envelope, data, limit=TRANSACTION_LIMIT)
             body = Body.from_bytes(envelope.body)

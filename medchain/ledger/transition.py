@@ -39,7 +39,7 @@ from medchain.ledger.keys import Keys, signing_keys
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.system import LedgerTables, TimerRow, append_to_list, concern, consume
 from medchain.ledger.tables import Rows
-from medchain.ledger.transaction import Transaction
+from medchain.ledger.transaction import Transaction, check_size
 from medchain.merkle import CompactRange, Head, SparseMap, leaf_hash
 from medchain.records import from_value, short, to_value
 
@@ -200,6 +200,7 @@ class BlockBuilder:
         Raises:
             InvalidTransaction: it may not enter the block; nothing has changed. ``internal`` if its contract crashed.
         """
+        check_size(len(transaction.raw))
         body = transaction.body
         contract = self._tip.active.get(body.contract)
         if body.chain != self._chain:
@@ -269,6 +270,7 @@ class BlockBuilder:
             "subjects": [{"subject": each, "count": concern(self._state, each) + 1} for each in subjects],
         }
         leaf = entry_leaf(kind, self.height, self.time, len(self._leaves), content, outcome)
+        assert len(leaf) <= LEAF_LIMIT, "the limits of content, events and subjects add up to a leaf"
         hashed = leaf_hash(leaf)
         for each in subjects:
             append_to_list(self._state, each, hashed)

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from ledger.counting import Add, Counting
+from ledger.counting import Add, Counting, Put
 from ledger.world import World, wallet
 
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError, InvalidTransaction, MedchainError
+from medchain.keys.wallet import Wallet
 from medchain.ledger.draft import Attachment, Signed
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, parse_leaf
 from medchain.ledger.transaction import SIGNERS_LIMIT, TRANSACTION_LIMIT, Body, SignerRef, Transaction
@@ -257,3 +258,39 @@ def test_the_genesis_document(world: World) -> None:
     assert decode_record(Genesis, encode_record(with_predecessor)) == with_predecessor
     assert with_predecessor.id != genesis.id
     assert with_predecessor.tag == genesis.tag
+
+
+class TestSize:
+    """What is logged must be readable again for ever: the limit holds for whoever builds, submits or executes."""
+
+    @staticmethod
+    def filled(world: World, size: int, *by: Wallet) -> Body:
+        """A body whose transaction has exactly `size` bytes."""
+        start = world.body(Put("x", "x" * 40_000), *by)
+        more = size - len(bytes(world.sign(start, *by)))
+        return evolve(start, message=["put", {"name": "x", "text": "x" * (40_000 + more)}])
+
+    @pytest.mark.parametrize("signers", [1, SIGNERS_LIMIT])
+    def test_up_to_the_limit_the_chain_can_be_audited(self, world: World, signers: int) -> None:
+        by = [world.authority, *(world.register(f"signer {number}") for number in range(1, signers))]
+        for size in (TRANSACTION_LIMIT - 1, TRANSACTION_LIMIT):
+            transaction = world.sign(self.filled(world, size, *by), *by)
+            assert len(bytes(transaction)) == size
+            assert world.chain.submit(transaction).result(10).ok
+        assert world.chain.audit().head == world.chain.head
+
+    @pytest.mark.parametrize("signers", [1, SIGNERS_LIMIT])
+    def test_one_byte_more_is_refused_everywhere(self, world: World, signers: int) -> None:
+        by = [world.authority, *(world.register(f"signer {number}") for number in range(1, signers))]
+        body = self.filled(world, TRANSACTION_LIMIT, *by)
+        longer = evolve(body, message=["put", {"name": "x", "text": body.message[1]["text"] + "x"}])
+        signatures = [each.sign(longer.signed_bytes) for each in by]
+        for attempt in (lambda: Transaction.build(longer, signatures), lambda: Signed.start(longer)):
+            with pytest.raises(InvalidTransaction) as caught:
+                attempt()
+            assert caught.value.reason == "too-large"
+        raw = encode({"body": bytes(longer), "signatures": signatures})
+        assert len(raw) == TRANSACTION_LIMIT + 1
+        made_by_hand = Transaction(raw, longer, tuple(signatures), bytes(longer))
+        assert refused(world, made_by_hand) == refused(world, raw) == "too-large"
+        assert world.chain.audit().head == world.chain.head

@@ -6,6 +6,7 @@ import importlib.metadata
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract, check
 from medchain.ledger.entry import Genesis, Header, Predecessor, chain_tag
 from medchain.ledger.tables import Table
-from medchain.ledger.transition import Registry, Tip
+from medchain.ledger.transition import Block, Registry, Tip
 from medchain.merkle import leaf_hash
 from medchain.policy import GateSet
 from medchain.storage.api import Store
@@ -29,6 +30,7 @@ from medchain.storage.mark import Mark
 __all__ = [
     "blobs_at",
     "check_mark",
+    "commit_first",
     "installed_contracts",
     "load_tip",
     "new_genesis",
@@ -151,6 +153,21 @@ def _stored_header(archive: Archive, index: int) -> Header:
     if leaf_hash(header.leaf) != archive.node(0, index):
         raise InvalidBlock("a stored header is not the one that was hashed", index=index)
     return header
+
+
+def commit_first(archive: Archive, block: Block, mark: Mark) -> None:
+    """Store the genesis block of a new chain, and its mark first, so that a stored chain has one wherever this ends.
+
+    Where the block does not come to lie in the store, the mark goes again, for it would keep the next attempt out.
+    """
+    try:
+        mark.advance(block.tip.head)
+        archive.commit(block)
+    except BaseException:
+        with suppress(StorageError):  # what went wrong first says more
+            if archive.empty:
+                mark.withdraw()
+        raise
 
 
 def check_mark(archive: Archive, mark: Mark) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from medchain._opening import (
     blobs_at,
     check_mark,
+    commit_first,
     installed_contracts,
     load_tip,
     new_genesis,
@@ -116,10 +117,7 @@ class Chain:
                 raise StorageError(f"{path} holds a chain already; Chain.open opens it")
             block = found(registry, genesis)
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
-            kept.advance(
-                block.tip.head
-            )  # first, so that a stored chain has its mark wherever this is broken off
-            archive.commit(block)
+            commit_first(archive, block, kept)
             return cls._writing(
                 archive, registry, genesis, block.tip, authority, blobs_at(path, blobs), kept, clock
             )

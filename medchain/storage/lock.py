@@ -50,28 +50,34 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd: int | None = None
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        except OSError as error:
-            raise StorageError(f"cannot open the lock file {path}: {error.strerror}") from error
-        try:
-            lock_descriptor(fd)
-        except OSError:
-            holder = _holder(fd)
-            os.close(fd)
-            raise Locked(f"{path.parent} is open for writing in {holder}; there can be only one") from None
-        self._fd = fd
-        with suppress(OSError):  # on a full disk the lock still holds, only without a name
-            os.ftruncate(fd, 0)
-            os.write(fd, str(os.getpid()).encode())
         _held.add(self)
+        try:  # whatever breaks this off, an interrupt too: a descriptor that stayed open would lock everybody out
+            self._take()
+        except BaseException:
+            self._drop()
+            raise
+
+    def _take(self) -> None:
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        except OSError as error:
+            raise StorageError(f"cannot open the lock file {self.path}: {error.strerror}") from error
+        try:
+            lock_descriptor(self._fd)
+        except OSError:
+            holder = _holder(self._fd)
+            raise Locked(
+                f"{self.path.parent} is open for writing in {holder}; there can be only one"
+            ) from None
+        with suppress(OSError):  # on a full disk the lock still holds, only without a name
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, str(os.getpid()).encode())
 
     def release(self) -> None:
         """Let the next writer in. Releasing twice is allowed."""
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            _unlock(fd)
-            os.close(fd)
+        if self._fd is not None:
+            _unlock(self._fd)
+        self._drop()
 
     def _drop(self) -> None:
         # A forked child shares the lock through its copy of the descriptor: closed there, it ends with the
@@ -79,6 +85,11 @@ class FileLock:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+
+    def __del__(self) -> None:
+        # The caller was interrupted before it had the lock in hand.
+        with suppress(AttributeError, OSError):
+            self._drop()
 
 
 def _holder(fd: int) -> str:

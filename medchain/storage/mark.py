@@ -11,6 +11,8 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from medchain.errors import StorageError
@@ -40,6 +42,7 @@ class Mark:
         self.path = Path(path)
         self.chain_id = chain_id
         self._latest = self._read()
+        self._attempted: Head | None = None
 
     @classmethod
     def of(cls, chain_id: bytes) -> Mark:
@@ -54,7 +57,7 @@ class Mark:
     def advance(self, head: Head) -> None:
         """Record that a checkpoint with this head is about to be signed; durable when this returns.
 
-        The same head again is allowed. Raises StorageError for a smaller size, for another root at the same
+        The same head again is allowed, and so is going on after an attempt that was broken off. Raises StorageError for a smaller size, for another root at the same
         size, and if another process has signed meanwhile; Locked if one is signing right now; ValueError for
         an empty log.
         """
@@ -62,17 +65,40 @@ class Mark:
             raise ValueError("the checkpoint of an empty log is never signed")
         with guarded(f"write the mark {self.path}"):
             self._make_folder()
-            lock = FileLock(self.path.with_name(self.path.name + ".lock"))
-            try:
+            with self._locked():
                 self._check_step(head)
-                if head != self._latest:
-                    write_file(self.path, self._form(head))
-                    self._latest = head
-            finally:
-                lock.release()
+                self._attempted = head
+                write_file(self.path, self._form(head))
+                self._latest = head
+
+    def withdraw(self) -> None:
+        """Remove the mark of a chain that was never stored, so that its place is free again.
+
+        Raises StorageError if the mark is not the one that was written here.
+        """
+        with guarded(f"remove the mark {self.path}"):
+            if self._attempted is None or not self.path.exists():
+                return
+            with self._locked():
+                on_disk = self._read()
+                if on_disk is not None and on_disk != self._attempted:
+                    raise StorageError(f"the mark {self.path} is at {on_disk}, which another process has signed")
+                self.path.unlink(missing_ok=True)
+                self._latest = self._attempted = None
+                fsync_directory(self.path.parent)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _check_step(self, target: Head) -> None:
         on_disk = self._read()
+        if on_disk is not None and on_disk == self._attempted:
+            self._latest = on_disk  # an attempt of ours got as far as this before it was broken off
         if on_disk != self._latest:
             raise StorageError(
                 f"the mark {self.path} is at {on_disk}, but was at {self._latest} when this process read it: another"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medchain.errors import Locked, StorageError
 from medchain.merkle import Head
 from medchain.storage import Mark
+from medchain.storage._files import write_file
 from medchain.storage.lock import FileLock
 
 CHAIN = b"\x0c" * 32
@@ -118,3 +121,72 @@ def test_it_is_durable_before_it_returns(path: Path, monkeypatch: pytest.MonkeyP
     mark = Mark(path, chain_id=CHAIN)
     mark.advance(FIRST)
     assert steps[-3:] == ["fsync", "rename", "fsync"]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_an_interrupt_in_an_advance_does_not_look_like_another_copy(
+    path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    mark = Mark(path, chain_id=CHAIN)
+    mark.advance(FIRST)
+    with monkeypatch.context() as patch:
+        patch.setattr("medchain.storage.mark.write_file", interrupted(write_file, where))
+        with pytest.raises(KeyboardInterrupt):
+            mark.advance(SECOND)
+    for head in (SECOND, Head(5, b"\x03" * 32)):
+        mark.advance(head)
+        assert Mark(path, chain_id=CHAIN).latest == mark.latest == head
+
+
+def test_what_was_attempted_does_not_hide_another_copy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = Mark(path, chain_id=CHAIN), Mark(path, chain_id=CHAIN)
+    with monkeypatch.context() as patch:
+        patch.setattr("medchain.storage.mark.write_file", interrupted(write_file, "before"))
+        with pytest.raises(KeyboardInterrupt):
+            ours.advance(SECOND)
+    theirs.advance(FIRST)
+    with pytest.raises(StorageError, match="another copy"):
+        ours.advance(SECOND)
+    with pytest.raises(StorageError, match="another process"):
+        ours.withdraw()
+    assert Mark(path, chain_id=CHAIN).latest == FIRST
+
+
+def test_a_mark_of_a_chain_that_never_was_is_withdrawn(path: Path) -> None:
+    mark = Mark(path, chain_id=CHAIN)
+    mark.withdraw()
+    mark.advance(FIRST)
+    mark.withdraw()
+    assert not path.exists()
+    Mark(path, chain_id=bytes(32)).advance(FIRST)
+
+
+@pytest.mark.parametrize("step", ["os.open", "medchain.storage.lock.lock_descriptor", "os.ftruncate", "os.write"])
+def test_an_interrupt_while_a_lock_is_taken_leaves_it_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    module, _, name = step.rpartition(".")
+    real = getattr(sys.modules[module], name)
+    where = "before" if step == "os.open" else "after"
+    with monkeypatch.context() as patch:
+        patch.setattr(step, interrupted(real, where))
+        with pytest.raises(KeyboardInterrupt) as caught:
+            FileLock(tmp_path / "lock")
+    FileLock(tmp_path / "lock").release()  # while the traceback still holds all that was half made
+    assert caught.value
+
+
+def test_a_lock_that_nobody_holds_any_more_is_free(tmp_path: Path) -> None:
+    FileLock(tmp_path / "lock")
+    FileLock(tmp_path / "lock").release()
+
+
+def interrupted(real: Callable[..., Any], where: str) -> Callable[..., Any]:
+    """As `real`, but Ctrl-C comes just before or just after its work."""
+
+    def call(*arguments: Any) -> Any:
+        if where == "after":
+            real(*arguments)
+        raise KeyboardInterrupt
+
+    return call

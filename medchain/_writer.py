@@ -6,13 +6,13 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
-from medchain.errors import InvalidBlock, Locked, StorageError
+from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, Locked, StorageError
 from medchain.keys.party import Party
 from medchain.keys.signing import SigningKey
 from medchain.ledger.archive import Archive
@@ -20,10 +20,12 @@ from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.draft import signer_ref
 from medchain.ledger.entry import Entry, Genesis, Kind
 from medchain.ledger.note import Note
+from medchain.ledger.state import Overlay
 from medchain.ledger.system import WINDOW, LedgerTables, highest
 from medchain.ledger.tables import Table
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Receipt, Registry, Tip
+from medchain.records import from_value
 from medchain.storage.mark import Mark
 
 __all__ = ["EMPTY_BLOCK_MS", "Writer"]
@@ -109,6 +111,27 @@ class Writer:
     def submit(self, transaction: Transaction) -> Submission:
         """Hand a transaction to the engine."""
         return self.engine.submit(transaction)
+
+    def attached(self, transaction: Transaction) -> Mapping[bytes, bytes]:
+        """The blobs that may be stored for a transaction before it goes in: hash and object id.
+
+        Raises:
+            InvalidTransaction: it may not enter a block.
+        """
+        body = transaction.body
+        with self._archive.store.snapshot() as moment:
+            rows = self._archive.at(moment)
+            builder = BlockBuilder(self._registry, self._genesis, self.tip, rows, self._clock())
+            if rows.find(transaction.id) is None:  # else it was checked when it was logged
+                builder.admit(transaction)
+            contract = self.tip.active.get(body.contract)
+            if contract is None or body.message_name not in contract.handlers:
+                return {}  # logged by a version that has gone
+            try:
+                message: Any = from_value(contract.handlers[body.message_name][0], body.message[1])
+            except EncodingError as error:
+                raise InvalidTransaction("malformed", str(error)) from error
+            return contract(Overlay(rows)).attached(tuple(each.party for each in body.signers), message)
 
     def refresh(self) -> None:
         """Log an empty block if the chain has rested for 60 s, so that its state can be proved as of now."""

@@ -7,6 +7,7 @@ list of its subject, whether it is accepted or refused. The rules that need no s
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from attrs import evolve
 
@@ -413,6 +414,14 @@ class AccessContract(Contract):
         context.emit(Lifted(message.asker, context.signers))
 
     # What handlers have in common.
+
+    def attached(self, signers: tuple[bytes, ...], message: object) -> Mapping[bytes, bytes]:
+        """The re-sealed share of a holder's approval, under the object of the record."""
+        request = self.requests.get(message.request) if isinstance(message, Approve) else None
+        if request is None or not isinstance(message, Approve):
+            return {}
+        holders = self._policy(request.policy).clause(request.clause).tree.holders
+        return {message.share: self.records[request.record].object} if signers[0] in holders else {}
 
     def _only_signer(self, context: Context) -> bytes:
         context.require(len(context.signers) == 1, "wrong-signers")

@@ -242,6 +242,13 @@ class Contract:
         context.bind(type(self))
         getattr(self, self.handlers[name][1])(context, message)
 
+    def attached(self, signers: tuple[bytes, ...], message: Any) -> Mapping[bytes, bytes]:
+        """Which blobs come along with a message of `signers`: by SHA-256 the id of the object under which they lie.
+
+        They are stored before the transaction goes in; nothing else is, or strangers could fill the blob stores.
+        """
+        return {}
+
     @classmethod
     def digest(cls) -> bytes:
         """H(label ‖ enc[name, version, messages, tables, codes]): what the contract says, not how it is written."""

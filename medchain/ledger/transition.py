@@ -200,20 +200,9 @@ class BlockBuilder:
         Raises:
             InvalidTransaction: it may not enter the block; nothing has changed. ``internal`` if its contract crashed.
         """
-        check_size(len(transaction.raw))
+        seen = self.admit(transaction)
         body = transaction.body
-        contract = self._tip.active.get(body.contract)
-        if body.chain != self._chain:
-            raise InvalidTransaction("another-chain", "the transaction is signed for another chain")
-        if contract is None or contract.version != body.version or body.message_name not in contract.handlers:
-            raise InvalidTransaction(
-                "unknown-message", f"no active {body.contract}/{body.version} {body.message_name}"
-            )
-        if body.not_after is not None and self.time > body.not_after:
-            raise InvalidTransaction("expired", "block time is after its not_after")
-        seen = Overlay(self._state)
-        consume(seen, body)
-        self._verify(transaction)
+        contract = self._tip.active[body.contract]
         overlay = Overlay(seen)
         context = self._context(overlay, tuple(signer.party for signer in body.signers), transaction.id)
         try:
@@ -228,6 +217,28 @@ class BlockBuilder:
             ) from error
         self._state.take(seen)
         return self._log(Kind.TRANSACTION, transaction.raw, context, overlay, code)
+
+    def admit(self, transaction: Transaction) -> Overlay:
+        """Whether a transaction may enter the block, whatever its contract says; the state with its `seq` consumed.
+
+        Raises:
+            InvalidTransaction: it may not.
+        """
+        check_size(len(transaction.raw))
+        body = transaction.body
+        contract = self._tip.active.get(body.contract)
+        if body.chain != self._chain:
+            raise InvalidTransaction("another-chain", "the transaction is signed for another chain")
+        if contract is None or contract.version != body.version or body.message_name not in contract.handlers:
+            raise InvalidTransaction(
+                "unknown-message", f"no active {body.contract}/{body.version} {body.message_name}"
+            )
+        if body.not_after is not None and self.time > body.not_after:
+            raise InvalidTransaction("expired", "block time is after its not_after")
+        seen = Overlay(self._state)
+        consume(seen, body)
+        self._verify(transaction)
+        return seen
 
     def _verify(self, transaction: Transaction) -> None:
         message = transaction.signed_bytes

@@ -57,9 +57,9 @@ class Mark:
     def advance(self, head: Head) -> None:
         """Record that a checkpoint with this head is about to be signed; durable when this returns.
 
-        The same head again is allowed, and so is going on after an attempt that was broken off. Raises StorageError for a smaller size, for another root at the same
-        size, and if another process has signed meanwhile; Locked if one is signing right now; ValueError for
-        an empty log.
+        The same head again is allowed, and so is going on after an attempt that was broken off. Raises
+        StorageError for a smaller size, for another root at the same size, and if another process has signed
+        meanwhile; Locked if one is signing right now; ValueError for an empty log.
         """
         if head.size < 1:
             raise ValueError("the checkpoint of an empty log is never signed")
@@ -82,7 +82,9 @@ class Mark:
             with self._locked():
                 on_disk = self._read()
                 if on_disk is not None and on_disk != self._attempted:
-                    raise StorageError(f"the mark {self.path} is at {on_disk}, which another process has signed")
+                    raise StorageError(
+                        f"the mark {self.path} is at {on_disk}, which another process has signed"
+                    )
                 self.path.unlink(missing_ok=True)
                 self._latest = self._attempted = None
                 fsync_directory(self.path.parent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import field, frozen
 
 from medchain.ledger.contract import Context, Contract, handles
@@ -76,6 +78,12 @@ class Counting(Contract):
     totals = Table(TotalRow, public=True)
     overall = Table(TotalRow)
     notes = Table(NoteRow, public=True)
+
+    def attached(self, signers: tuple[bytes, ...], message: object) -> Mapping[bytes, bytes]:
+        """A note whose text is the hash of a blob of the object that is its name, both in hex."""
+        if isinstance(message, Put) and message.text is not None and len(message.name) == 64:
+            return {bytes.fromhex(message.text): bytes.fromhex(message.name)}
+        return {}
 
     @handles(Add)
     def add(self, context: Context, message: Add) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from typing import Any
 
 import pytest
@@ -172,7 +173,8 @@ class TestAdmission:
 class TestSigned:
     def test_collects_signatures(self, world: World) -> None:
         ann = world.register("ann")
-        body = world.body(Add(1), world.authority, ann)
+        note = Put(bytes(32).hex(), hashlib.sha256(b"data").hexdigest())
+        body = world.body(note, world.authority, ann)
         signed = Signed.start(body, (Attachment(bytes(32), b"data"),))
         assert [ref.party for ref in signed.missing] == [world.authority.party.id, ann.party.id]
         with pytest.raises(InvalidTransaction, match="unsigned"):
@@ -185,6 +187,35 @@ class TestSigned:
         assert not whole.missing
         assert world.chain.submit(whole).result(10).ok
         assert world.chain.blobs.list(bytes(32))
+
+    def test_only_what_a_valid_message_names_is_stored(self, world: World) -> None:
+        ann, thing = world.register("ann"), bytes([7] * 32)
+        body = world.body(Put(thing.hex(), hashlib.sha256(b"data").hexdigest()), ann)
+        good = Signed.start(body, (Attachment(thing, b"data"),)).sign(ann)
+        stranger = evolve(good, signatures=(wallet("stranger").sign(body.signed_bytes),))
+        elsewhere = Signed.start(evolve(body, chain=bytes(32)), good.attachments).sign(ann)
+        unnamed = Signed.start(world.body(Add(1), ann), good.attachments).sign(ann)
+        other_data = evolve(good, attachments=(*good.attachments, Attachment(thing, b"more")))
+        other_object = evolve(good, attachments=(Attachment(bytes(32), b"data"),))
+        for signed, reason in (
+            (stranger, "bad-signature"),
+            (elsewhere, "another-chain"),
+            (unnamed, "foreign-attachment"),
+            (other_data, "foreign-attachment"),
+            (other_object, "foreign-attachment"),
+        ):
+            with pytest.raises(InvalidTransaction) as caught:
+                world.chain.submit(signed)
+            assert caught.value.reason == reason
+            assert not list(world.chain.blobs.objects()), "it was stored"
+        receipt = world.chain.submit(good).result(10)
+        assert world.chain.blobs.list(thing) == [hashlib.sha256(b"data").digest()]
+        assert world.chain.submit(good).result(10) == receipt
+
+    def test_only_transactions_are_submitted(self, world: World) -> None:
+        for thing in ("text", None, 7, world.body(Add(1), world.authority)):
+            with pytest.raises(TypeError, match="are submitted, not"):
+                world.chain.submit(thing)  # type: ignore[arg-type]
 
     def test_strangers_cannot_sign(self, world: World) -> None:
         with pytest.raises(ValueError, match="not a signer"):

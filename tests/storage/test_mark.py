@@ -161,7 +161,9 @@ def test_a_mark_of_a_chain_that_never_was_is_withdrawn(path: Path) -> None:
     Mark(path, chain_id=bytes(32)).advance(FIRST)
 
 
-@pytest.mark.parametrize("step", ["os.open", "medchain.storage.lock.lock_descriptor", "os.ftruncate", "os.write"])
+@pytest.mark.parametrize(
+    "step", ["os.open", "medchain.storage.lock.lock_descriptor", "os.ftruncate", "os.write"]
+)
 def test_an_interrupt_while_a_lock_is_taken_leaves_it_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

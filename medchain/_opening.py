@@ -121,13 +121,13 @@ def _make_folder(path: Path) -> None:
         raise StorageError(f"{path} holds other files, like {min(others)!r}; a chain has a folder of its own")
 
 
-def blobs_at(path: str | PathLike[str], blobs: BlobStore | None) -> BlobStore:
-    """The given blob store, or the files in a chain's folder."""
+def blobs_at(path: str | PathLike[str], blobs: BlobStore | None, *, read_only: bool = False) -> BlobStore:
+    """The given blob store, or the files in a chain's folder; who only reads the chain leaves them as they are."""
     if blobs is not None:
         return blobs
     from medchain.storage.files import FileBlobs
 
-    return FileBlobs(Path(path) / "blobs")
+    return FileBlobs(Path(path) / "blobs", read_only=read_only)
 
 
 def stored_genesis(archive: Archive) -> Genesis:

@@ -157,7 +157,7 @@ class Chain:
             registry = registry_of(contracts)
             genesis = stored_genesis(archive)
             if authority is None:
-                return cls(archive, registry, genesis, blobs_at(path, blobs), None)
+                return cls(archive, registry, genesis, blobs_at(path, blobs, read_only=True), None)
             if authority.log_key(genesis.tag).public != genesis.log_key:
                 raise ValueError("this wallet is not the authority that founded the chain")
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,28 @@ def test_help_and_version() -> None:
         assert "medchain" in done.stdout
     done = subprocess.run([sys.executable, "-m", "medchain"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
+
+
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    """All below a folder but LMDB's table of readers, which is theirs to write."""
+    return {
+        path: path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+        if path.name != "lock.mdb"
+    }
+
+
+@pytest.mark.parametrize("command", ["audit", "inspect"])
+def test_reading_leaves_the_folder_as_it_is(
+    place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    chain = tmp_path / "c"
+    shutil.copytree(place / "c", chain)
+    (chain / "blobs" / "erasing" / bytes([9] * 32).hex()).touch()
+    (chain / "blobs" / "incoming" / ".tmp-left").touch()
+    before = contents(chain)
+    assert run(capsys, command, chain)[0] == 0
+    assert contents(chain) == before
+    shutil.rmtree(chain / "blobs")
+    assert run(capsys, command, chain)[0] == 0
+    assert not (chain / "blobs").exists()

@@ -38,14 +38,20 @@ class FileBlobs(BlobStore):
     disappears while the store is open (a disk is unmounted), operations fail and nothing is created in its
     place.
 
+    Opened with ``read_only=True`` it changes nothing in the folder, which is looked at only when a blob is; what
+    writes is refused with ValueError.
+
     Raises NotAChain if the folder holds other things, NewerFormat, or StorageError.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(path)
+        self.read_only = read_only
         self._incoming = self.path / "incoming"
         self._erasing = self.path / "erasing"
         self._graves = self.path / "erased"
+        if read_only:
+            return
         with guarded(f"open the blob store at {self.path}"):
             self._prepare()
             remove_leftovers(self._incoming)
@@ -53,16 +59,19 @@ class FileBlobs(BlobStore):
                 self._erase(object_id)
 
     def _prepare(self) -> None:
-        marker = self.path / "format"
+        if not self._holds_store():
+            self._create(self.path / "format")
+
+    def _holds_store(self) -> bool:
+        """Whether the folder says that it is a store of this format; NotAChain or NewerFormat if of another."""
         try:
-            form = marker.read_bytes()[:64]
+            form = (self.path / "format").read_bytes()[:64]
         except FileNotFoundError:
-            form = None
-        if form is None:
-            self._create(marker)
-        elif form != _FORMAT:
+            return False
+        if form != _FORMAT:
             kind = NewerFormat if form.startswith(b"medchain-blobs ") else NotAChain
             raise kind(f"{self.path} has the format {form!r}; this version reads {_FORMAT!r}")
+        return True
 
     def _create(self, marker: Path) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -104,12 +113,19 @@ class FileBlobs(BlobStore):
             os.close(fd)
 
     def _check_present(self) -> None:
-        if not (self.path / "format").exists():
-            raise StorageError(f"the blob store at {self.path} has gone")
+        # Nobody has looked before at what is open for reading only; afterwards being there is enough.
+        there = self._holds_store() if self.read_only else (self.path / "format").exists()
+        if not there:
+            raise StorageError(f"there is no blob store at {self.path}, or it has gone")
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise ValueError(f"the blob store at {self.path} is open for reading only")
 
     # What BlobStore asks for
 
     def _writer(self, object_id: bytes) -> BlobWriter:
+        self._check_writable()
         return _FileWriter(self, object_id)
 
     def _read(self, object_id: bytes, digest: bytes, offset: int, length: int) -> bytes:
@@ -141,6 +157,7 @@ class FileBlobs(BlobStore):
             return []
 
     def _erase(self, object_id: bytes) -> int:
+        self._check_writable()
         self._check_present()
         name = object_id.hex()
         if not (self._graves / name).exists():

@@ -207,3 +207,32 @@ def test_a_start_that_was_interrupted_is_taken_up_again(path: Path) -> None:
     FileBlobs(path)
     (path / "format").unlink()
     FileBlobs(path).put(OBJECT, b"content")
+
+
+class TestReadOnly:
+    def test_it_reads_and_changes_nothing(self, path: Path) -> None:
+        with_blob = FileBlobs(path)
+        digest = with_blob.put(OBJECT, b"data")
+        (path / "erasing" / bytes([9] * 32).hex()).touch()
+        (path / "incoming" / ".tmp-left").touch()
+        before = sorted(path.rglob("*"))
+        store = FileBlobs(path, read_only=True)
+        assert store.get(OBJECT, digest, limit=10) == b"data"
+        assert store.erased(bytes([9] * 32))
+        assert list(store.objects()) == [OBJECT]
+        for write in (lambda: store.put(OBJECT, b"more"), lambda: store.erase(OBJECT)):
+            with pytest.raises(ValueError, match="reading only"):
+                write()
+        assert sorted(path.rglob("*")) == before
+
+    def test_it_creates_nothing(self, path: Path) -> None:
+        store = FileBlobs(path, read_only=True)
+        with pytest.raises(StorageError, match="no blob store"):
+            store.size(OBJECT, bytes(32))
+        assert not path.exists()
+
+    def test_another_format_is_refused_when_it_is_read(self, path: Path) -> None:
+        FileBlobs(path)
+        (path / "format").write_bytes(b"medchain-blobs 2\n")
+        with pytest.raises(NewerFormat):
+            FileBlobs(path, read_only=True).size(OBJECT, bytes(32))

@@ -39,7 +39,8 @@ wheel: ## build the wheel into dist/ and try it where there is no compiler
 	@tools/wheel
 
 clean: ## remove everything that make has made, .venv included
-	@rm -rf .venv build dist demo .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@[ ! -e demo/.made-by-quickstart ] || rm -rf demo
+	@rm -rf .venv build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find medchain tests benches examples docs -name __pycache__ -prune -exec rm -rf {} +
 
 help: ## list the targets

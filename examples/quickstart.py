@@ -1,16 +1,19 @@
 """The main job on one screen: seal a patient record, open it with the right keys, prove it, catch every cheat.
 
 ``make demo`` runs it, ``make demo FHIR=path/to/bundle.json`` on a FHIR R4 bundle of your own. It makes a folder
-``demo`` and leaves a proof there, with the command that checks it. The exit status is 0 if every check held.
+``demo`` and leaves a proof there, with the command that checks it. The next run removes what this one has made there,
+and nothing else. The exit status is 0 if every check held.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +28,19 @@ from medchain.access.warrants import make_warrant
 from medchain.storage import Batch, FileBlobs, LmdbStore, ReplicatedBlobs
 
 HERE = Path(__file__).resolve().parent
-FOLDER = HERE.parent / "demo"
+MARKER = ".made-by-quickstart"
+MADE = (
+    "blobs-1",
+    "blobs-2",
+    "blobs-3",
+    "clinic.medchain",
+    "clinic.trust",
+    "copy",
+    "decision.tlog-proof",
+    "mark",
+    "mark.lock",
+)
+LABEL, WIDTH = 16, 80
 POLICY = """
     treatment for TREAT: owner and 1 of (dr_wu, guardian), separate asker
     emergency night for ETREAT: er_desk and guardian, notify owner, review by auditor
@@ -49,14 +64,16 @@ TELLING = {
 class Screen:
     """A line for each thing that happens; in colours only where a person looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.checks = 0
         self.failed = 0
         self.colours = sys.stdout.isatty()
 
     def say(self, label: str, text: str, colour: int = 36) -> None:
-        shown = f"\x1b[{colour}m{label:<16}\x1b[0m" if self.colours else f"{label:<16}"
-        print((shown + text).rstrip(), flush=True)
+        shown = f"\x1b[{colour}m{label:<{LABEL}}\x1b[0m" if self.colours else f"{label:<{LABEL}}"
+        lines = textwrap.wrap(text, WIDTH - LABEL) or [""]
+        print((shown + ("\n" + " " * LABEL).join(lines)).rstrip(), flush=True)
 
     def check(self, label: str, holds: bool, text: str) -> None:
         self.checks += 1
@@ -69,8 +86,9 @@ class Screen:
         try:
             cheat()
         except mc.MedchainError as error:
-            text = f"{type(error).__name__}: {error}".split("\n")[0]
-            self.say(f"  {label}", f"caught by {where}: {text if len(text) < 75 else text[:74] + '…'}", 32)
+            text = f"caught by {where}: {type(error).__name__}: {error}".split("\n")[0]
+            room = WIDTH - LABEL
+            self.say(f"  {label}", text if len(text) <= room else text[: room - 1] + "…", 32)
         else:
             self.failed += 1
             self.say(f"  {label}", "NOT CAUGHT", 31)
@@ -81,7 +99,8 @@ class Screen:
         self.say(
             verdict, f"{held} of {self.checks} checks, {seconds:.1f} s; the proof is yours to check:", colour
         )
-        folder = FOLDER.relative_to(Path.cwd()) if FOLDER.is_relative_to(Path.cwd()) else FOLDER
+        here = self.folder.is_relative_to(Path.cwd())
+        folder = self.folder.relative_to(Path.cwd()) if here else self.folder
         print(f"  .venv/bin/medchain verify {folder}/decision.tlog-proof --trust {folder}/clinic.trust")
         return int(self.failed > 0)
 
@@ -89,22 +108,22 @@ class Screen:
 class Clinic:
     """The people of the story and their chain."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.hospital, self.phone, self.guardian, self.dr_wu, self.dr_lee = (
             mc.Wallet.generate() for _ in range(5)
         )
         self.er_desk, self.auditor, self.keeper, self.thief = (mc.Wallet.generate() for _ in range(4))
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        self.blobs = three_disks()
+        self.blobs = three_disks(folder)
         self.chain = mc.Chain.create(
-            FOLDER / "clinic.medchain",
+            folder / "clinic.medchain",
             origin="clinic.example/ehr",
             authority=self.hospital,
             gate=self.keeper.party,
             blobs=self.blobs,
-            mark=FOLDER / "mark",
+            mark=folder / "mark",
         )
-        self.chain.trust.save(FOLDER / "clinic.trust")
+        self.chain.trust.save(folder / "clinic.trust")
         self.gate = mc.Gate(self.keeper)
         self.access = mc.Access(self.chain, gate=self.gate)
         self.patient = self.phone.persona(toward=self.hospital.party, chain=self.chain.tag)
@@ -121,9 +140,12 @@ class Clinic:
         )
 
     def reopen(self) -> None:
-        self.blobs = three_disks()
+        self.blobs = three_disks(self.folder)
         self.chain = mc.Chain.open(
-            FOLDER / "clinic.medchain", authority=self.hospital, mark=FOLDER / "mark", blobs=self.blobs
+            self.folder / "clinic.medchain",
+            authority=self.hospital,
+            mark=self.folder / "mark",
+            blobs=self.blobs,
         )
         self.access = mc.Access(self.chain, gate=self.gate)
 
@@ -132,20 +154,38 @@ class Clinic:
         return b"".join(self.chain.entry(index).leaf for index in range(self.chain.head.size))
 
 
-def three_disks() -> ReplicatedBlobs:
+def make_room(folder: Path) -> None:
+    """Make the demo's folder, or remove what an earlier run has made in it; FileExistsError if no run has made it."""
+    if folder.exists() and not (folder / MARKER).exists() and any(folder.iterdir()):
+        raise FileExistsError("it holds files that no demo has made: move them, or name another by --folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
+    for path in (folder / name for name in MADE):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def three_disks(folder: Path) -> ReplicatedBlobs:
     """Sealed data lies in three stores, any one of which may be lost."""
-    return ReplicatedBlobs([FileBlobs(FOLDER / f"blobs-{n}") for n in (1, 2, 3)], write_quorum=2)
+    return ReplicatedBlobs([FileBlobs(folder / f"blobs-{n}") for n in (1, 2, 3)], write_quorum=2)
 
 
-def main(source: Path) -> int:
-    """Run everything on one bundle; gives the exit status."""
+def main(source: Path, folder: Path) -> int:
+    """Run everything on one bundle, in one folder; gives the exit status."""
     try:
         bundle = source.read_bytes()
         ehr.Bundle.read(bundle)
     except (OSError, mc.MedchainError) as error:
         print(f"quickstart: {source}: {error}", file=sys.stderr)
         return 2
-    began, screen, clinic = time.perf_counter(), Screen(), Clinic()
+    try:
+        make_room(folder)
+    except OSError as error:
+        print(f"quickstart: {folder}: {error}", file=sys.stderr)
+        return 2
+    began, screen, clinic = time.perf_counter(), Screen(folder), Clinic(folder)
     with clinic.chain:
         before = clinic.log() + POLICY.encode()
         words = {word for word in telling_words(json.loads(bundle)) if word not in before}
@@ -153,27 +193,23 @@ def main(source: Path) -> int:
         sealed = clinic.access.bundle(clinic.chain.table(AccessContract.records)[record.id])
         parts, size = len(sealed.header.parts), len(clinic.log()) - len(before) + len(POLICY)
         screen.say("sealed", f"{len(bundle):,} bytes of FHIR in {parts} parts, each under a key of its own")
-        screen.say("", "policy: treatment opens for owner and 1 of (dr_wu, guardian), and the gate")
+        screen.say("", "policy: opens for owner and 1 of (dr_wu, guardian), and the gate")
         hidden = f"of {len(words)} names, codes and dates none shows"
         none = not leaked(words, clinic.log())
         screen.check("committed", none, f"at height {clinic.chain.height}, {size:,} bytes on chain; {hidden}")
         request = ask_and_open(screen, clinic, record, bundle)
         screen.say("attacks", "")
         attack(screen, clinic, record, request, sealed)
-        disks = b"".join(path.read_bytes() for path in FOLDER.rglob("*") if path.is_file())
+        disks = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
         none = not leaked(words, disks)
-        screen.check(
-            "", none, f"and of all that the server has on its disks, {len(disks):,} bytes, nothing reads"
-        )
-    alter_log(screen)
-    shutil.rmtree(FOLDER / "blobs-2")
+        screen.check("", none, f"and of {len(disks):,} bytes on the server's disks nothing reads")
+    alter_log(screen, folder)
+    shutil.rmtree(folder / "blobs-2")
     clinic.reopen()
     with clinic.chain:
         again = clinic.access.open(request, by=clinic.dr_lee).raw == bundle
         healed = clinic.blobs.repair().copied
-        screen.check(
-            "lost", again, f"blob store 2 of 3 deleted: everything still opens; {healed} blobs healed"
-        )
+        screen.check("lost", again, f"blob store 2 of 3 deleted: all still opens; {healed} blobs healed")
     return screen.end(began)
 
 
@@ -185,7 +221,7 @@ def ask_and_open(screen: Screen, clinic: Clinic, record: mc.Record, bundle: byte
         access.open(request, by=dr_lee)
         screen.check("asked", False, "dr_lee has opened it alone")
     except mc.Pending as pending:
-        screen.check("asked", True, f"by dr_lee for treatment: refused, {pending}")
+        screen.check("asked", True, f"by dr_lee, refused: {pending}")
     for name, holder in (("the owner", clinic.patient), ("dr_wu", clinic.dr_wu)):
         access.approve(request, by=holder)
         screen.say("approved", f"by {name}: {access.status(request).summary}")
@@ -193,16 +229,16 @@ def ask_and_open(screen: Screen, clinic: Clinic, record: mc.Record, bundle: byte
     same = opened.raw == bundle
     screen.check("read", same, f"by dr_lee: {len(opened.raw):,} bytes, byte for byte what was sealed")
     proof = clinic.chain.prove(opened.decision)
-    (FOLDER / "decision.tlog-proof").write_bytes(proof)
-    found = mc.verify(proof, mc.Decision, trust=mc.Trust.load(FOLDER / "clinic.trust"))
-    screen.check("proved", found.value == opened.decision, f"offline, to a stranger: decided {found.as_of}")
+    (clinic.folder / "decision.tlog-proof").write_bytes(proof)
+    found = mc.verify(proof, mc.Decision, trust=mc.Trust.load(clinic.folder / "clinic.trust"))
+    screen.check("proved", found.value == opened.decision, f"offline: decided {found.as_of}")
     return request
 
 
 def attack(screen: Screen, clinic: Clinic, record: mc.Record, request: mc.Request, sealed: Any) -> None:
     """What a server, a forger and a thief can try."""
     access, chain = clinic.access, clinic.chain
-    with flipped(FOLDER, f"{sealed.payload[0].hex()}*"):
+    with flipped(clinic.folder, f"{sealed.payload[0].hex()}*"):
         screen.caught("stored byte", "the asker", lambda: access.open(request, by=clinic.dr_lee).raw)
 
     second = access.request(record, "treatment", purpose="TREAT", by=clinic.er_desk)
@@ -212,7 +248,7 @@ def attack(screen: Screen, clinic: Clinic, record: mc.Record, request: mc.Reques
     screen.caught("approval", "the ledger", lambda: chain.submit(forged).result())
     screen.caught("no decision", "the gate", lambda: skip_decision(clinic, request, second, sealed))
 
-    proof = (FOLDER / "decision.tlog-proof").read_bytes()
+    proof = (clinic.folder / "decision.tlog-proof").read_bytes()
     moved = re.sub(rb"index (\d+)", lambda found: b"index %d" % (int(found[1]) - 1), proof)
     screen.caught("proof", "anybody", lambda: mc.verify(moved, mc.Decision, trust=chain.trust))
     screen.caught(
@@ -228,10 +264,10 @@ def skip_decision(clinic: Clinic, decided: mc.Request, undecided: mc.Request, se
     return clinic.gate.release(make_warrant(clinic.chain, asked, decision, since=clinic.gate.seen), sealed)
 
 
-def alter_log(screen: Screen) -> None:
+def alter_log(screen: Screen, folder: Path) -> None:
     """Change one byte of the log on a copy of the server's disk, and have the copy read again."""
-    copy = FOLDER / "copy"
-    shutil.copytree(FOLDER / "clinic.medchain", copy)
+    copy = folder / "copy"
+    shutil.copytree(folder / "clinic.medchain", copy)
     with LmdbStore(copy / "store") as store:
         key, leaf = next(iter(store.scan(b"e" + bytes(7) + b"\x05")))
         batch = Batch()
@@ -272,5 +308,20 @@ def leaked(words: set[bytes], data: bytes) -> int:
     return sum(1 for word in words if word in data)
 
 
+def started() -> int:
+    """Read the arguments and run; gives the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("bundle", nargs="?", type=Path, default=HERE / "data" / "bundle.json")
+    parser.add_argument(
+        "--folder", type=Path, default=HERE.parent / "demo", help="where it works; default: demo"
+    )
+    options = parser.parse_args()
+    try:
+        return main(options.bundle, options.folder.resolve())
+    except KeyboardInterrupt:
+        print("\nquickstart: interrupted", file=sys.stderr)
+        return 130
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "data" / "bundle.json"))
+    sys.exit(started())

@@ -279,7 +279,10 @@ def _genesis(archive: Archive, registry: Registry) -> tuple[Genesis, Block]:
         raise InvalidBlock(f"the genesis is damaged: {error}", index=0) from error
     if not isinstance(header, Header) or header.genesis is None:
         raise InvalidBlock("the first leaf holds no genesis document", index=0)
-    block = found(registry, header.genesis)
+    try:
+        block = found(registry, header.genesis)
+    except ValueError as error:  # a document that nobody could have founded a chain with
+        raise InvalidBlock(f"the genesis document founds no chain: {error}", height=0, index=0) from error
     if block.leaves[0] != leaf:
         raise InvalidBlock("the genesis header does not follow from its document", height=0, index=0)
     return header.genesis, block

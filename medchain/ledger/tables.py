@@ -2,7 +2,7 @@
 
 A table maps keys (``bytes``, ``str``, ``int`` or tuples of them) to records. In a store its rows lie in the order of
 their keys, because `order_key` writes a key so that bytes compare as the keys do. In the state map a row has the key
-H(label ‖ enc[contract, table, key]) and the value hash H(enc(record)).
+H(label ‖ enc[contract, table, key]) and the value hash H(enc[key, record]).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from ledger.counting import Add, Counting, Later, Other, Put
 from ledger.world import CONTRACTS, START, World, content, copy
 
@@ -17,8 +18,8 @@ from medchain.chain import Chain
 from medchain.errors import InvalidBlock, MedchainError, NewerFormat, NotAChain, StorageError
 from medchain.ledger.archive import Archive
 from medchain.ledger.audit import audit
-from medchain.ledger.transition import Registry
-from medchain.merkle import Head
+from medchain.ledger.transition import Registry, found
+from medchain.merkle import CompactRange, Head, leaf_hash
 from medchain.storage.mark import Mark
 from medchain.storage.memory import MemoryStore
 
@@ -275,3 +276,25 @@ def test_full_tiles(world: World) -> None:
                 bad[at] ^= 1
                 with pytest.raises(InvalidBlock):
                     audited({**pairs, key: bytes(bad)})
+
+
+@pytest.mark.parametrize("name", ["x" * 500, "", "Upper", "authority_threshold", "x" * 33])
+def test_a_genesis_that_founds_no_chain(tmp_path: Path, name: str) -> None:
+    """A hostile store whose genesis hashes well, but says what no constructor lets through."""
+    good = Chain.in_memory(contracts=CONTRACTS).genesis
+    block = found(REGISTRY, good)
+    with pytest.raises(ValueError, match="parameter"):
+        evolve(good, parameters={name: 2})
+    hostile = evolve(good, parameters={})
+    hostile.parameters[name] = 2  # the document is frozen, its maps are not
+    header = evolve(block.tip.header, genesis=hostile)
+    log = CompactRange()
+    nodes = tuple(log.append(leaf_hash(header.leaf)))
+    archive = Archive(MemoryStore())
+    archive.commit(
+        evolve(block, tip=evolve(block.tip, header=header, log=log), leaves=(header.leaf,), nodes=nodes)
+    )
+    with pytest.raises(InvalidBlock, match="parameter"):
+        audit(archive, REGISTRY)
+    with pytest.raises(InvalidBlock, match="parameter"):
+        Chain.open(tmp_path, store=archive.store, contracts=CONTRACTS)

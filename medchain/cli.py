@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
+import io
+import itertools
 import json
 import os
 import re
@@ -19,12 +22,31 @@ from typing import Any
 
 from attrs import frozen
 
-from medchain.errors import EncodingError, MedchainError
+from medchain.errors import EncodingError, MalformedProof, MedchainError
 
 __all__ = ["main"]
 
 HEX = re.compile("[0-9a-f]{24,}")
 """Ids and hashes, which people tell apart by their beginnings; ``--json`` has them whole."""
+
+MOMENTS = {
+    "added",
+    "asked",
+    "due",
+    "ended",
+    "erased",
+    "expires",
+    "expiry",
+    "judged",
+    "not_after",
+    "settles",
+    "since",
+    "time",
+}
+"""Names under which contracts keep block times, in ms; ``--json`` has the numbers."""
+
+NOTE_SIGNATURE = "\n\n— ".encode()
+"""What every signed note has in it, a damaged one too."""
 
 EPILOG = """\
 exit status: 0 it holds; 1 it does not; 2 wrong call or unreadable file; 130 interrupted
@@ -47,6 +69,9 @@ class _Row:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has no "…" shows "?" in its place
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
         result: int = options.run(options)
@@ -111,12 +136,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("path", type=Path, metavar="PATH", help="a chain's folder, or a file")
     inspect.add_argument(
-        "--entries", type=int, default=0, metavar="N", help="also show the last N entries of a chain"
+        "--entries", type=_count, default=0, metavar="N", help="also show the last N entries of a chain"
     )
     inspect.set_defaults(run=_inspect)
     for command in (verify, audit, inspect):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("a number of entries is 0 or more")
+    return number
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -161,7 +193,8 @@ def _verify(options: argparse.Namespace) -> int:
     else:
         print(f"verified: {shown['what']} of {found.origin}, {found.as_of}")
         _print_lines({key: value for key, value in shown.items() if key in ("place", "row", *_ENTRY_KEYS)})
-        print(f"  {'order':<12}vouched for by its own log key alone: {', '.join(found.order_by)}")
+        alone = ["alone: no witness watches it"] if found.order_by == found.state_by else []
+        _print_lines({"order_by": [*found.order_by, *alone], "state_by": list(found.state_by)})
     return 0
 
 
@@ -196,6 +229,7 @@ def _audit(options: argparse.Namespace) -> int:
     from medchain.ledger.trust import Trust
 
     trust = Trust.load(options.trust) if options.trust else None
+    _require(options.chain)
     with Chain.open(options.chain) as chain:
         with _progress("audit") as progress:
             report = chain.audit(progress)
@@ -247,6 +281,7 @@ def _progress(label: str) -> Iterator[Callable[[int, int | None], None] | None]:
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    _require(options.path)
     shown = _inspect_chain(options) if options.path.is_dir() else _inspect_file(options.path)
     if options.json:
         _print_json(shown)
@@ -272,10 +307,20 @@ def _inspect_chain(options: argparse.Namespace) -> dict[str, Any]:
             "gate": [party.id.hex() for party in chain.gate.parties] if chain.gate else [],
             "contracts": sorted(header.contracts),
         }
-        last = list(chain.entries(max(0, chain.head.size - 2 * options.entries)))[-options.entries :]
         if options.entries:
+            last = list(itertools.islice(_entries_backwards(chain), options.entries))[::-1]
             shown["entries"] = [{"index": index, "height": e.height, **_described(e)} for index, e in last]
         return shown
+
+
+def _entries_backwards(chain: Any) -> Iterator[tuple[int, Any]]:
+    """Entries with their log index, the last one first; headers, any number of them, are passed over."""
+    from medchain.ledger.entry import Entry
+
+    for index in range(chain.head.size - 1, -1, -1):
+        found = chain.entry(index)
+        if isinstance(found, Entry):
+            yield index, found
 
 
 def _inspect_file(path: Path) -> dict[str, Any]:
@@ -295,7 +340,7 @@ def _inspect_file(path: Path) -> dict[str, Any]:
             **_checkpoint(proof.checkpoint),
         }
     if b"\nlog " in b"\n" + data:
-        trust = Trust.parse(data.decode())
+        trust = Trust.parse(data)
         return {
             "file": "trust file",
             "origin": trust.origin,
@@ -304,7 +349,12 @@ def _inspect_file(path: Path) -> dict[str, Any]:
             "tag": trust.tag.hex(),
             "names": {party.hex(): name for party, name in trust.names.items()},
         }
-    return {"file": "checkpoint (not verified)", **_checkpoint(Checkpoint.parse(data))}
+    try:
+        return {"file": "checkpoint (not verified)", **_checkpoint(Checkpoint.parse(data))}
+    except MalformedProof as error:
+        if NOTE_SIGNATURE in data:
+            raise
+        raise MalformedProof(f"{path} is neither proof, checkpoint, trust file nor chain") from error
 
 
 def _checkpoint(checkpoint: Any) -> dict[str, Any]:
@@ -317,6 +367,11 @@ def _checkpoint(checkpoint: Any) -> dict[str, Any]:
 
 
 # printing
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -344,21 +399,29 @@ def _print_json(shown: dict[str, Any]) -> None:
 
 
 def _print_lines(shown: dict[str, Any], indent: str = "  ") -> None:
+    """A line for each value; what is in a map below its name, what is null not at all."""
     for key, value in shown.items():
-        values = value if isinstance(value, list) else [value]
-        for number, each in enumerate(values):
-            name = key.replace("_", " ") if number == 0 else ""
-            print(f"{indent}{name:<12}{_one_line(each)}")
+        name = key.replace("_", " ")
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                print(f"{indent}{name}".rstrip())
+                _print_lines({inner: its for inner, its in each.items() if its is not None}, indent + "  ")
+            else:
+                print(f"{indent}{name:<12}{_one_line(key, each)}")
+            name = ""
 
 
-def _one_line(value: Any) -> str:
-    if isinstance(value, dict):
-        return "  ".join(f"{key} {_one_line(each)}" for key, each in value.items())
+def _one_line(key: str, value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_one_line, value))
+        return ", ".join(_one_line("", each) for each in value)
+    if type(value) is int and key in MOMENTS:
+        return _moment(value)
     text = str(value)
     return f"{text[:16]}…" if HEX.fullmatch(text) else text
 
 
 def _moment(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):  # a log may state any number
+        return f"{milliseconds} ms"

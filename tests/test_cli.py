@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from clinic import HOUR, Clock, clinic
 
 import medchain as mc
-from medchain.cli import main
+from medchain.cli import _moment, main
 from medchain.ledger.keys import Keys, Register
 
 
@@ -29,6 +31,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "row").write_bytes(chain.prove_state(Keys.parties, doctor.party.id))
         (folder / "checkpoint").write_bytes(bytes(chain.checkpoint()))
         chain.trust.save(folder / "trust")
+        (folder / "broken-checkpoint").write_bytes((folder / "checkpoint").read_bytes() + b"?")
+        (folder / "broken-trust").write_bytes((folder / "trust").read_bytes() + b"# \xff")
     with mc.Chain.in_memory(origin="clinic.example/ehr", contracts=[]) as other:
         other.trust.save(folder / "other-trust")
     return folder
@@ -45,7 +49,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     [
         ("entry", ["verified: entry of clinic.example/ehr, as of height 1", "keys/1", "register", "ok"]),
         ("header", ["verified: header", "as of this checkpoint (size 3)"]),
-        ("row", ["verified: row", "table parties", "kind person"]),
+        ("row", ["verified: row", "table       parties", "kind        person"]),
     ],
 )
 def test_verify_says_what_is_proved(
@@ -110,8 +114,12 @@ def test_inspect_shows_what_is_there(place: Path, capsys: pytest.CaptureFixture[
         (["verify", "nowhere", "--trust", "trust"], 2, "No such file"),
         (["verify", "entry", "--trust", "checkpoint"], 1, "trust file"),
         (["verify", "checkpoint", "--trust", "trust"], 1, "not a tlog-proof"),
-        (["audit", "nowhere"], 1, "no medchain chain"),
-        (["inspect", "mark"], 1, "note"),
+        (["audit", "nowhere"], 2, "No such file"),
+        (["inspect", "nowhere"], 2, "No such file"),
+        (["audit", "."], 1, "no medchain chain"),
+        (["inspect", "mark"], 1, "neither proof, checkpoint, trust file nor chain"),
+        (["inspect", "broken-checkpoint"], 1, "signature lines"),
+        (["inspect", "broken-trust"], 1, "UTF-8"),
     ],
 )
 def test_what_goes_wrong_is_said_in_one_line(
@@ -160,3 +168,57 @@ def test_reading_leaves_the_folder_as_it_is(
     shutil.rmtree(chain / "blobs")
     assert run(capsys, command, chain)[0] == 0
     assert not (chain / "blobs").exists()
+
+
+def test_verify_fits_a_terminal_and_says_apart_who_vouches_for_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with clinic() as house:
+        request = house.decided()
+        decision = house.access.status(request).decision
+        assert decision is not None
+        proof, expiry = house.chain.prove(decision), decision.expires
+        (tmp_path / "proof").write_bytes(proof)
+        house.chain.trust.save(tmp_path / "trust")
+        key = str(house.chain.trust.log_keys[0])
+    status, out, _ = run(capsys, "verify", tmp_path / "proof", "--trust", tmp_path / "trust")
+    assert status == 0
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert all(len(line) <= 100 for line in lines)
+    assert "None" not in out  # a field that is null is not said
+    assert f"    expires     {_moment(expiry)}" in lines
+    assert str(expiry) not in out
+    at = lines.index(f"  order by    {key}")
+    assert "alone: no witness" in lines[at + 1]
+    assert lines[at + 2] == f"  state by    {key}"
+
+
+def test_inspect_finds_the_last_entries_behind_any_number_of_headers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    clock, hospital, ann = Clock(), mc.Wallet.generate(), mc.Wallet.generate()
+    with mc.Chain.create(
+        tmp_path / "c", origin="c.example", authority=hospital, gate=None, mark=tmp_path / "mark", clock=clock
+    ) as chain:
+        message = Register("person", ann.party.signing_key, ann.party.recipient_key)
+        chain.send(Keys, message, by=[hospital, ann])
+        for _ in range(5):
+            clock.now += HOUR
+            chain.checkpoint(fresh=True)
+        assert chain.head.size == 8
+    for number in (1, 2, 100):
+        status, out, _ = run(capsys, "inspect", tmp_path / "c", "--entries", number, "--json")
+        assert status == 0
+        assert [each["index"] for each in json.loads(out)["entries"]] == [1]
+    with pytest.raises(SystemExit) as caught:
+        run(capsys, "inspect", tmp_path / "c", "--entries", -3)
+    assert caught.value.code == 2
+    assert "0 or more" in capsys.readouterr().err
+
+
+def test_a_terminal_without_the_characters_still_gets_it_all(place: Path) -> None:
+    call = [sys.executable, "-m", "medchain", "inspect", str(place / "c")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(call, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "contracts" in done.stdout

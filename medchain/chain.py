@@ -417,9 +417,10 @@ class Chain:
             StorageError: nothing was signed yet, or another copy of this chain has signed.
         """
         if self._writer is not None:
+            writer = self._require_writer()
             if fresh:
-                self._require_writer().refresh()
-            return self._writer.checkpoint()
+                writer.refresh()
+            return writer.checkpoint()
         note = self._archive.checkpoint()
         if note is None:
             raise StorageError("the writer has not signed a checkpoint yet")

@@ -67,8 +67,9 @@ class Submission:
 
         Raises:
             InvalidTransaction: it may not enter a block, and nothing is logged.
-            ConsensusError: the engine stopped before it was known to be final. Submit the same bytes again when the
-                chain is open again: the answer is the first receipt, or a new one.
+            ConsensusError: the engine stopped before it was known to be final. Its ``__cause__`` is what stopped it,
+                on a full disk `StorageFull`. Submit the same bytes again when the chain is open again: the answer is
+                the first receipt, or a new one.
             TimeoutError: not yet known after `timeout` seconds; it may still be committed.
         """
         return self._future.result(timeout)

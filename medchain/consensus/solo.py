@@ -29,6 +29,7 @@ INTAKE = 10_000
 BLOCK_TRANSACTIONS = 2_000
 BLOCK_BYTES = 4 << 20
 BLOCK_SECONDS = 0.02
+"""A limit for times of load, not a wait: docs/adr/0012."""
 
 LONGEST_WAIT = 60.0
 """Seconds after which the engine looks at the clock again, which may have been set."""

@@ -9,10 +9,10 @@ Each test is named after the promise that it keeps.
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -376,9 +376,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self, make: Callable[[Path], Store], path: Path, persistent: bool) -> None:
         super().__init__()
-        self.open: Callable[[], Store] = partial(make, path)
+        self.make, self.path, self.crashes = make, path, 0
         self.persistent = persistent
-        self.store = self.open()
+        self.store = make(path)
         self.model: dict[bytes, bytes] = {}
         self.snapshots: list[tuple[Any, dict[bytes, bytes]]] = []
 
@@ -424,7 +424,20 @@ class StoreMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.store.close()
         self.snapshots.clear()
-        self.store = self.open()
+        self.store = self.make(self.path)
+        assert dict(self.store.scan()) == self.model
+
+    @precondition(lambda self: self.persistent and self.path.exists())
+    @rule()
+    def crash(self) -> None:
+        """The machine dies at once: nothing is closed, and the store is opened from what the disk holds just now."""
+        self.crashes += 1
+        disk = self.path.with_name(f"{self.path.name.partition('.')[0]}.{self.crashes}")
+        (shutil.copytree if self.path.is_dir() else shutil.copyfile)(self.path, disk)
+        self.store.close()
+        self.snapshots.clear()
+        self.path = disk
+        self.store = self.make(disk)
         assert dict(self.store.scan()) == self.model
 
     def teardown(self) -> None:

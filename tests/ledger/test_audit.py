@@ -76,7 +76,7 @@ def test_every_flipped_byte_of_every_value_is_found(world: World) -> None:
     pairs = content(world.chain)
     assert {key[:1] for key in pairs} == {b"e", b"h", b"i", b"m", b"r", b"t"}
     for key, value in pairs.items():
-        for at in range(0, len(value), 1 if len(value) < 300 else 11):
+        for at in range(len(value)):
             bad = bytearray(value)
             bad[at] ^= 1 << at % 8
             with pytest.raises((InvalidBlock, NotAChain, NewerFormat)):

@@ -73,7 +73,9 @@ class SharedEnvironment:
         # Open transactions, and the threads that began them.
         self._open: WeakKeyDictionary[Txn, int] = WeakKeyDictionary()
         self._moving = False
-        self._gate = threading.Condition(threading.RLock())
+        # Always taken as ``with self._lock``, which an interrupt cannot tear apart as it can a condition's.
+        self._lock = threading.RLock()
+        self._gate = threading.Condition(self._lock)
         self._writable = writable
         self._env, self._table = _open_environment(path, writable=writable)
 
@@ -124,7 +126,7 @@ class SharedEnvironment:
     def begin(self, *, write: bool = False) -> Txn:
         """Begin a transaction on the store's table; it counts as open until `end`, or until forgotten."""
         while True:
-            with self._gate:
+            with self._lock:
                 # Who already reads must get on, or it could never come to close what the mover waits for.
                 while self._moving and threading.get_ident() not in self._open.values():
                     self._gate.wait()
@@ -137,7 +139,7 @@ class SharedEnvironment:
 
     def end(self, txn: Txn) -> None:
         """Drop a transaction if it is not committed, and stop counting it."""
-        with self._gate:
+        with self._lock:
             txn.abort()
             self._open.pop(txn, None)
             if not self._open:
@@ -169,7 +171,7 @@ class SharedEnvironment:
     def _alone(self, purpose: str, patience: float = PATIENCE) -> Iterator[None]:
         """Hold new transactions back and wait until none is open."""
         deadline = time.monotonic() + patience
-        with self._gate:
+        with self._lock:
             while self._moving:
                 self._gate.wait()
             self._moving = True

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from medchain.keys.party import Party
 from medchain.keys.signing import SigningKey
 from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
-from medchain.ledger.draft import signer_ref
+from medchain.ledger.draft import Attachment, signer_ref
 from medchain.ledger.entry import Entry, Genesis, Kind
 from medchain.ledger.note import Note
 from medchain.ledger.state import Overlay
@@ -26,6 +26,7 @@ from medchain.ledger.tables import Table
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Receipt, Registry, Tip
 from medchain.records import from_value
+from medchain.storage.blobs import BlobStore
 from medchain.storage.mark import Mark
 
 __all__ = ["EMPTY_BLOCK_MS", "Writer"]
@@ -112,12 +113,21 @@ class Writer:
         """Hand a transaction to the engine."""
         return self.engine.submit(transaction)
 
-    def attached(self, transaction: Transaction) -> Mapping[bytes, bytes]:
-        """The blobs that may be stored for a transaction before it goes in: hash and object id.
+    def store(self, attachments: Sequence[Attachment], transaction: Transaction, blobs: BlobStore) -> None:
+        """Store what comes along with a transaction before it goes in.
 
         Raises:
-            InvalidTransaction: it may not enter a block.
+            InvalidTransaction: it may not enter a block, or does not name all of it; nothing is stored then.
         """
+        named = self._attached(transaction) if attachments else {}
+        for each in attachments:
+            if named.get(hashlib.sha256(each.data).digest()) != each.object:
+                raise InvalidTransaction("foreign-attachment", "an attachment is not what the message names")
+        for each in attachments:
+            blobs.put(each.object, each.data)
+
+    def _attached(self, transaction: Transaction) -> Mapping[bytes, bytes]:
+        """The blobs that a transaction names, if it may enter a block: hash and object id."""
         body = transaction.body
         with self._archive.store.snapshot() as moment:
             rows = self._archive.at(moment)

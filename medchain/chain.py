@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -30,7 +29,7 @@ from medchain.ledger.archive import Archive
 from medchain.ledger.audit import AuditReport, Progress, audit
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract, wire_name
-from medchain.ledger.draft import Attachment, Signed, signer_ref
+from medchain.ledger.draft import Signed, signer_ref
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, check_origin
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
@@ -356,24 +355,13 @@ class Chain:
         """
         writer = self._require_writer()
         if isinstance(transaction, Signed):
-            complete = transaction.transaction
-            if transaction.attachments:
-                self._store(transaction.attachments, writer.attached(complete))
-            return writer.submit(complete)
+            attachments, transaction = transaction.attachments, transaction.transaction
+            writer.store(attachments, transaction, self.blobs)
         if isinstance(transaction, bytes):
             transaction = Transaction.from_bytes(transaction)
         if not isinstance(transaction, Transaction):
-            raise TypeError(
-                f"a Transaction, a Signed or bytes are submitted, not {type(transaction).__name__}"
-            )
+            raise TypeError(f"Transaction, Signed or bytes are submitted, not {type(transaction).__name__}")
         return writer.submit(transaction)
-
-    def _store(self, attachments: Sequence[Attachment], named: Mapping[bytes, bytes]) -> None:
-        for each in attachments:
-            if named.get(hashlib.sha256(each.data).digest()) != each.object:
-                raise InvalidTransaction("foreign-attachment", "an attachment is not what the message names")
-        for each in attachments:
-            self.blobs.put(each.object, each.data)
 
     def send(
         self, contract: type[Contract], message: Any, *, by: Sequence[Signer], timeout: float | None = None

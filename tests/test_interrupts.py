@@ -30,6 +30,9 @@ WHERE = tuple(
     str(PACKAGE / name)
     for name in ("chain.py", "_opening.py", "_writer.py", "storage", "consensus", "ledger/archive.py")
 )
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+"""A file that was just being opened is closed when it is forgotten, and that is all there is to do."""
+
 POINTS = 40
 """At how many places each of the steps is interrupted; every line, if there are fewer."""
 

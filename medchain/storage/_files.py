@@ -58,6 +58,10 @@ class NewFile:
         with suppress(OSError):
             self._name.unlink()
 
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # interrupted before it had both
+            self.drop()
+
 
 def write_file(target: Path, data: bytes) -> None:
     """Replace a small file as a whole, durably."""

@@ -11,8 +11,6 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from medchain.errors import StorageError
@@ -65,37 +63,31 @@ class Mark:
             raise ValueError("the checkpoint of an empty log is never signed")
         with guarded(f"write the mark {self.path}"):
             self._make_folder()
-            with self._locked():
+            lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+            try:
                 self._check_step(head)
                 self._attempted = head
                 write_file(self.path, self._form(head))
                 self._latest = head
+            finally:
+                lock.release()
 
     def withdraw(self) -> None:
         """Remove the mark of a chain that was never stored, so that its place is free again.
 
         Raises StorageError if the mark is not the one that was written here.
         """
+        # Without the lock, which the very interrupt that leads here may have left in a frame of its traceback: nobody
+        # else signs for a chain whose id is known here alone.
         with guarded(f"remove the mark {self.path}"):
-            if self._attempted is None or not self.path.exists():
+            on_disk = self._read()
+            if self._attempted is None or on_disk is None:
                 return
-            with self._locked():
-                on_disk = self._read()
-                if on_disk is not None and on_disk != self._attempted:
-                    raise StorageError(
-                        f"the mark {self.path} is at {on_disk}, which another process has signed"
-                    )
-                self.path.unlink(missing_ok=True)
-                self._latest = self._attempted = None
-                fsync_directory(self.path.parent)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = FileLock(self.path.with_name(self.path.name + ".lock"))
-        try:
-            yield
-        finally:
-            lock.release()
+            if on_disk != self._attempted:
+                raise StorageError(f"the mark {self.path} is at {on_disk}, which another process has signed")
+            self.path.unlink()
+            self._latest = self._attempted = None
+            fsync_directory(self.path.parent)
 
     def _check_step(self, target: Head) -> None:
         on_disk = self._read()

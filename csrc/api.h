@@ -44,3 +44,37 @@ void mc_tree_append(uint8_t *nodes, uint64_t size, uint8_t *hashes, size_t count
 
 /* The root of such a tree. */
 void mc_tree_root(const uint8_t *nodes, uint64_t size, uint8_t *root);
+
+/* The packed sparse map ------------------------------------------------------------------------------------------------
+ *
+ * A node is kind (1 byte: 1 bucket, 2 branch) || depth (1 byte, in nibbles) || path (a byte for each nibble) || body. The
+ * body of a bucket is its rows in order, 64 bytes each: row key || hash of the value. That of a branch is 2 bytes with a
+ * bit for each of its 16 children, the first the highest, and for each that is there 56 bytes: hash, version of its node,
+ * least version in its subtree, number of rows; numbers are 8 bytes, big-endian. A subtree of 1 to 32 rows is a bucket, a
+ * larger one a branch; only the root may be an empty bucket.
+ *
+ * Loaded nodes lie end to end in `nodes`, node i at offsets[i] .. offsets[i + 1], in preorder: as their paths compare.
+ * Changes are rows in order, whose value hash is all zero where a row is removed. Subtrees whose least version is at most
+ * `bar` are written anew as if changed, `budget` nodes at most. */
+
+/* Which nodes the changes need beside those loaded, of which the root is one; `rows` are in the whole map. Writes for each
+ * version (8 bytes) || depth || path to `wanted`, and returns how many bytes that takes, also where `capacity` is less; 0
+ * where nothing is missing, -1 if a loaded node is damaged. */
+int64_t mc_map_missing(const uint8_t *nodes, const uint64_t *offsets, size_t count, uint64_t rows,
+                       const uint8_t *changes, size_t change_count, uint64_t bar, uint64_t budget,
+                       uint8_t *wanted, size_t capacity);
+
+/* Apply changes; all nodes that they need are loaded. `root` is the hash of the map and becomes that after the changes.
+ * numbers: in [0] the version of new nodes, in and out [1] how many rows there are, out [2] the least version in the tree,
+ * [3] bytes and [4] number of the new nodes. Those lie end to end in `out`, node i before ends[i]. Returns 0; 1 if `out` or
+ * `ends` is too small, with [3] and [4] said; -1 if a loaded node is damaged or missing. */
+int mc_map_change(const uint8_t *nodes, const uint64_t *offsets, size_t count, uint8_t *root, uint64_t *numbers,
+                  const uint8_t *changes, size_t change_count, uint64_t bar, uint64_t budget,
+                  uint8_t *out, size_t capacity, uint64_t *ends, size_t ends_capacity);
+
+/* Prove what stands at `key` of the map with this root. The nodes are those on its way, from the root down. Returns 0 when
+ * they suffice: numbers[0] hashes are in `siblings` (room for 256), from the root down, and the row in which the path ends is
+ * in `end` if numbers[1] is 1; if it is 0 the path ends in an empty subtree. Returns 1 if another node is needed, of version
+ * numbers[2], a nibble numbers[3] below the last; -1 if a node is damaged. */
+int mc_map_prove(const uint8_t *nodes, const uint64_t *offsets, size_t count, const uint8_t *root, const uint8_t *key,
+                 uint8_t *siblings, uint8_t *end, uint64_t *numbers);

@@ -17,6 +17,50 @@ class _Lib:
     def mc_tree_append(self, nodes: Any, size: int, hashes: Any, count: int, /) -> None: ...
     def mc_tree_root(self, nodes: Any, size: int, root: Any, /) -> None: ...
 
+    def mc_map_missing(
+        self,
+        nodes: bytes,
+        offsets: Any,
+        count: int,
+        rows: int,
+        changes: bytes,
+        change_count: int,
+        bar: int,
+        budget: int,
+        wanted: Any,
+        capacity: int,
+        /,
+    ) -> int: ...
+    def mc_map_change(
+        self,
+        nodes: bytes,
+        offsets: Any,
+        count: int,
+        root: Any,
+        numbers: Any,
+        changes: bytes,
+        change_count: int,
+        bar: int,
+        budget: int,
+        out: Any,
+        capacity: int,
+        ends: Any,
+        ends_capacity: int,
+        /,
+    ) -> int: ...
+    def mc_map_prove(
+        self,
+        nodes: bytes,
+        offsets: Any,
+        count: int,
+        root: bytes,
+        key: bytes,
+        siblings: Any,
+        end: Any,
+        numbers: Any,
+        /,
+    ) -> int: ...
+
 class _FFI:
     NULL: Any
     def from_buffer(self, cdecl: str, buffer: Any, require_writable: bool = False) -> Any: ...

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
+        "Absent": "medchain.ledger.verify",
         "Access": "medchain.access",
         "AccessDenied": "medchain.errors",
         "AuditReport": "medchain.ledger.audit",

@@ -9,19 +9,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from medchain.errors import InvalidBlock, NotAChain, StorageError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive
-from medchain.ledger.audit import load_map
-from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract, check
-from medchain.ledger.entry import Genesis, Header, Predecessor, chain_tag
-from medchain.ledger.tables import Table
+from medchain.ledger.entry import Genesis, Predecessor, chain_tag
 from medchain.ledger.transition import Block, Registry, Tip
-from medchain.merkle import leaf_hash
+from medchain.ledger.versions import stored_nodes
+from medchain.merkle.packed import PackedMap
 from medchain.policy import GateSet
 from medchain.storage.api import Store
 from medchain.storage.blobs import BlobStore
@@ -37,7 +34,6 @@ __all__ = [
     "open_store",
     "registry_of",
     "stored_genesis",
-    "stored_row",
 ]
 
 
@@ -136,23 +132,10 @@ def stored_genesis(archive: Archive) -> Genesis:
     Raises:
         InvalidBlock: the log does not begin with one, or it is not the one that was hashed.
     """
-    header = _stored_header(archive, 0)
+    header = archive.header(0)
     if header.genesis is None:
         raise InvalidBlock("the log does not begin with a genesis document", index=0)
     return header.genesis
-
-
-def _stored_header(archive: Archive, index: int) -> Header:
-    """The header at a log index, checked against the stored hash of its leaf."""
-    try:
-        header = archive.parsed(index)
-    except IndexError as error:
-        raise InvalidBlock("a header is missing from the store", index=index) from error
-    if not isinstance(header, Header):
-        raise InvalidBlock("the store has no header where one should be", index=index)
-    if leaf_hash(header.leaf) != archive.node(0, index):
-        raise InvalidBlock("a stored header is not the one that was hashed", index=index)
-    return header
 
 
 def commit_first(archive: Archive, block: Block, mark: Mark) -> None:
@@ -187,12 +170,12 @@ def check_mark(archive: Archive, mark: Mark) -> None:
         raise InvalidBlock(f"the stored log is not the one that was signed at size {mark.latest.size}")
 
 
-def load_tip(archive: Archive, registry: Registry | None) -> Tip:
+def load_tip(archive: Archive, registry: Registry) -> Tip:
     """Where a stored chain stands: what the next block builds on, checked against the last header and the tiles.
 
     Args:
         archive: the chain, on one moment.
-        registry: of the node that executes the next block; None for who only reads, and needs no contracts.
+        registry: of the node that executes the next block.
 
     Raises:
         InvalidBlock: what is stored contradicts itself.
@@ -201,35 +184,8 @@ def load_tip(archive: Archive, registry: Registry | None) -> Tip:
     stored = archive.tip()
     if stored.header != stored.size - 1:
         raise InvalidBlock("the stored log does not end with a header", index=stored.header)
-    header = _stored_header(archive, stored.header)
+    header = archive.header(stored.header)
     if archive.head(stored.size).root != stored.log.root:
         raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
-    state_map = load_map(archive, header)
-    return Tip(header, stored.log, state_map, {} if registry is None else registry.active(archive))
-
-
-def stored_row(
-    archive: Archive, known: Tip | None, table: Table[Any], key: Any
-) -> tuple[Tip, bytes | None, Checkpoint]:
-    """The last stored block, a row as of it, and the checkpoint that ends with it; for who only reads.
-
-    Args:
-        archive: the chain.
-        known: the block that an earlier call gave; saves loading the state again if it is still the last.
-        table: whose row.
-        key: of the row.
-
-    Raises:
-        StorageError: the writer has not signed the last block yet.
-        InvalidBlock: what is stored contradicts itself.
-    """
-    with archive.store.snapshot() as moment:
-        archive = archive.at(moment)
-        note, head = archive.checkpoint(), archive.tip().log.head
-        checkpoint = None if note is None else Checkpoint.parse(note)
-        if checkpoint is None or checkpoint.head != head:
-            raise StorageError(
-                "the writer has not signed the last block yet; the state cannot be proved as of it"
-            )
-        tip = known if known is not None and known.head == head else load_tip(archive, None)
-        return tip, archive.get(table.view(archive).order_key(key)), checkpoint
+    state = PackedMap.at(header.height, header.state_root, stored_nodes(archive.store))
+    return Tip(header, stored.log, state, registry.active(archive))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
-from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, Locked, StorageError
+from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, Locked
 from medchain.keys.party import Party
 from medchain.keys.signing import SigningKey
 from medchain.ledger.archive import Archive
@@ -22,7 +19,6 @@ from medchain.ledger.entry import Entry, Genesis, Kind
 from medchain.ledger.note import Note
 from medchain.ledger.state import Overlay
 from medchain.ledger.system import WINDOW, LedgerTables, highest
-from medchain.ledger.tables import Table
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Receipt, Registry, Tip
 from medchain.records import from_value
@@ -33,9 +29,6 @@ __all__ = ["EMPTY_BLOCK_MS", "Writer"]
 
 EMPTY_BLOCK_MS = 60_000
 """How long after the last header a resting chain may log an empty block, if somebody asks for a fresh one."""
-
-
-PROVE_ATTEMPTS = 1_000
 
 
 class Writer:
@@ -199,20 +192,6 @@ class Writer:
             self._archive.keep_checkpoint(bytes(note))
             self._signed = Checkpoint(self._genesis.origin, head, note)
             return self._signed
-
-    def signed_row(self, table: Table[Any], key: Any, *, fresh: bool) -> tuple[Tip, bytes | None, Checkpoint]:
-        """A block that was just the last, a row as of it, and the checkpoint that ends with it."""
-        if fresh:
-            self.refresh()
-        for _ in range(PROVE_ATTEMPTS):
-            tip = self.tip
-            row = self._archive.get(table.view(self._archive).order_key(key))
-            if tip.map.get_hashed(table.map_key(key)) == (row and hashlib.sha256(row).digest()):
-                checkpoint = self.sign(tip)
-                if checkpoint is not None:
-                    return tip, row, checkpoint
-            time.sleep(0.001)  # a block has changed this very row, or a later one was signed, in between
-        raise StorageError("the row changes faster than it can be proved, or is not what the state says")
 
     def close(self) -> None:
         """Finish what was taken and stop; the last checkpoint is signed if the engine is healthy."""

@@ -17,9 +17,9 @@ from medchain._opening import (
     open_store,
     registry_of,
     stored_genesis,
-    stored_row,
     system_clock,
 )
+from medchain._proving import entry_index, prove_entry, prove_row
 from medchain._writer import Writer
 from medchain.consensus.engine import Submission
 from medchain.errors import ConsensusError, InvalidBlock, InvalidTransaction, StorageError
@@ -33,11 +33,11 @@ from medchain.ledger.draft import Signed, signer_ref
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, check_origin
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
-from medchain.ledger.proof import EntryExtra, LogProof, StateExtra, extra_bytes
-from medchain.ledger.tables import Table, TableView, plain_key
+from medchain.ledger.tables import Table, TableView
 from medchain.ledger.transaction import Body, Transaction
 from medchain.ledger.transition import Receipt, Registry, Tip, found
 from medchain.ledger.trust import Trust
+from medchain.ledger.versions import stored_nodes
 from medchain.merkle import ConsistencyProof, Head
 from medchain.policy import GateSet
 from medchain.records import to_value
@@ -69,7 +69,6 @@ class Chain:
         self._registry = registry
         self._genesis = genesis
         self._writer = writer
-        self._read: Tip | None = None
         self._closed = False
         self.blobs = blobs
 
@@ -115,7 +114,7 @@ class Chain:
             archive = Archive(store)
             if not archive.empty:
                 raise StorageError(f"{path} holds a chain already; Chain.open opens it")
-            block = found(registry, genesis)
+            block = found(registry, genesis, stored_nodes(archive.store))
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             commit_first(archive, block, kept)
             return cls._writing(
@@ -139,7 +138,8 @@ class Chain:
     ) -> Chain:
         """Open a chain: for writing with its authority's wallet, else for reading, beside a writer if there is one.
 
-        The stored rows are checked against the last header's state root when writing.
+        What the next block builds on is checked against the mark, the last header and the hash tiles; the rows and all
+        the rest of the history by `audit`. It takes the same time whatever the length of the chain.
 
         Raises:
             NotAChain, NewerFormat: the folder holds no chain, or one that a newer version wrote.
@@ -189,7 +189,7 @@ class Chain:
         registry = registry_of(contracts)
         genesis = new_genesis(origin, authority, gate or authority.party, registry, None, clock())
         archive = Archive(MemoryStore())
-        block = found(registry, genesis)
+        block = found(registry, genesis, stored_nodes(archive.store))
         archive.commit(block)
         return cls._writing(
             archive, registry, genesis, block.tip, authority, blobs or MemoryBlobs(), None, clock
@@ -424,43 +424,28 @@ class Chain:
         Raises:
             IndexError: the checkpoint does not cover it.
         """
-        index = what if isinstance(what, int) else getattr(what, "entry", None)
-        if index is None:
-            index = getattr(what, "index", None)
-        if type(index) is not int:
-            raise TypeError(f"{what!r} names no entry of the log")
-        checkpoint = checkpoint or self.checkpoint()
-        if not 0 <= index < checkpoint.size:
-            raise IndexError(f"entry {index} is not in the log of size {checkpoint.size}")
-        extra = extra_bytes(EntryExtra(self._archive.leaf(index)))
-        return bytes(LogProof(self._archive.prove_inclusion(index, checkpoint.size), checkpoint, extra))
+        return prove_entry(self._archive, entry_index(what), checkpoint or self.checkpoint())
 
-    def prove_state(self, table: Table[V], key: Any, *, fresh: bool = False) -> bytes:
-        """A tlog-proof of the row under `key` of a table, or of its absence, as of the last block.
+    def prove_state(self, table: Table[V], key: Any, *, at: int | None = None, fresh: bool = False) -> bytes:
+        """A tlog-proof of the row under `key` of a table, or that there is none.
 
         Args:
             table: declared by a contract class, like ``Keys.parties``.
             key: of the row.
+            at: height of the block as of which to prove it, one of the last 1,024; the last signed one by default.
             fresh: see `checkpoint`.
 
         Raises:
-            StorageError: the chain is open for reading, and its last block is not signed yet.
+            IndexError: there is no such block yet, or its state is not kept any more.
         """
-        if self._writer is None:
-            tip, row, checkpoint = stored_row(self._archive, self._read, table, key)
-            self._read = tip
-        else:
-            tip, row, checkpoint = self._require_writer().signed_row(table, key, fresh=fresh)
-        extra = StateExtra(
-            tip.header.leaf,
-            table.contract,
-            table.name,
-            plain_key(key),
-            row,
-            bytes(tip.map.prove_hashed(table.map_key(key))),
-        )
-        inclusion = self._archive.prove_inclusion(checkpoint.size - 1, checkpoint.size)
-        return bytes(LogProof(inclusion, checkpoint, extra_bytes(extra)))
+        return prove_row(self._archive, table, key, self.checkpoint(fresh=fresh), at)[0]
+
+    def prove_absent(self, table: Table[V], key: Any, *, at: int | None = None, fresh: bool = False) -> bytes:
+        """As `prove_state`, that there is no row under `key`; ValueError if there is one."""
+        proof, present = prove_row(self._archive, table, key, self.checkpoint(fresh=fresh), at)
+        if present:
+            raise ValueError(f"{table.contract}.{table.name} has a row under {key!r}")
+        return proof
 
     def prove_consistency(self, old: int, new: int) -> ConsistencyProof:
         """That the log of `new` leaves begins with the log of `old` leaves (RFC 9162 section 2.1.4)."""

@@ -28,6 +28,7 @@ FLOORS = [
     "consensus",
     "_writer",
     "_opening",
+    "_proving",
     "chain",
     "transparency",
     "identity",

@@ -12,7 +12,19 @@ from typing import NamedTuple
 
 from medchain._native._ext import ffi, lib
 
-__all__ = ["BRANCH", "BUCKET", "Changed", "Damaged", "Path", "map_change", "map_missing", "map_prove"]
+__all__ = [
+    "BRANCH",
+    "BUCKET",
+    "Changed",
+    "Damaged",
+    "NextNode",
+    "NodeId",
+    "Path",
+    "Way",
+    "map_change",
+    "map_missing",
+    "map_prove",
+]
 
 BUCKET, BRANCH = 1, 2
 ROW = 64
@@ -35,6 +47,20 @@ class Changed(NamedTuple):
     rows: int
     oldest: int
     nodes: list[bytes]
+
+
+class NextNode(NamedTuple):
+    """A node that a proof needs, too: its version, and its nibble below the last one."""
+
+    version: int
+    nibble: int
+
+
+class Way(NamedTuple):
+    """Where the path of a key leads: the siblings from the root down, and the row at its end (64 bytes) or None."""
+
+    siblings: tuple[bytes, ...]
+    end: bytes | None
 
 
 class _Loaded:
@@ -121,29 +147,26 @@ def _cut(data: bytearray, ends: Sequence[int]) -> list[bytes]:
     return parts
 
 
-def map_prove(
-    nodes: Sequence[bytes], root: bytes, key: bytes
-) -> tuple[int, int] | tuple[tuple[bytes, ...], bytes | None]:
+def map_prove(nodes: Sequence[bytes], root: bytes, key: bytes) -> NextNode | Way:
     """Prove what stands at `key`, with the nodes on its way from the root down.
 
     Returns:
-        Version and nibble of the next node that is needed; or the siblings from the root down and the row in which the
-        path ends, 64 bytes, None for an empty subtree.
+        The next node that is needed, or the whole way.
 
     Raises:
         Damaged: a node is not what was hashed.
     """
     loaded = _Loaded(nodes)
-    siblings, end, numbers = bytearray(256 * 32), bytearray(ROW), array("Q", bytes(32))
+    path, end, numbers = bytearray(256 * 32), bytearray(ROW), array("Q", bytes(32))
     answer = lib.mc_map_prove(
-        *loaded.arguments, root, key, _into(siblings), _into(end), ffi.from_buffer("uint64_t[]", numbers)
+        *loaded.arguments, root, key, _into(path), _into(end), ffi.from_buffer("uint64_t[]", numbers)
     )
     if answer < 0:
         raise Damaged
     if answer:
-        return numbers[2], numbers[3]
-    path = bytes(memoryview(siblings)[: 32 * numbers[0]])
-    return tuple(path[at : at + 32] for at in range(0, len(path), 32)), bytes(end) if numbers[1] else None
+        return NextNode(numbers[2], numbers[3])
+    siblings = tuple(bytes(path[at : at + 32]) for at in range(0, 32 * numbers[0], 32))
+    return Way(siblings, bytes(end) if numbers[1] else None)
 
 
 def _into(buffer: bytearray) -> object:

@@ -8,6 +8,7 @@ from medchain._lazy import lazy
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
+        "Absent": "medchain.ledger.verify",
         "Archive": "medchain.ledger.archive",
         "AsOf": "medchain.ledger.verify",
         "Attachment": "medchain.ledger.draft",

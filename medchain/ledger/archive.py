@@ -10,6 +10,8 @@ key                            value
 ``i`` transaction id           index of its entry
 ``r`` contract 0 table 0 key   a row: enc[key, record]
 ``t`` level index              a tile: up to 256 hashes of level 8 x `level`
+``n`` version path             a node of the state map, of the block of that height
+``u`` version row key          a row as it was before that block changed it
 =============================  ====================================================================
 
 Numbers are 8 bytes, big-endian; a tile's level is one byte. One block is one atomic batch.
@@ -26,7 +28,8 @@ from medchain.errors import EncodingError, InvalidBlock, NewerFormat, NotAChain
 from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
 from medchain.ledger.tables import ROW_LIMIT, map_key, order_key, read_key
 from medchain.ledger.transition import Block
-from medchain.merkle import CompactRange, Head, node_hash, prove_inclusion, root_of
+from medchain.ledger.versions import put_state
+from medchain.merkle import CompactRange, Head, leaf_hash, node_hash, prove_inclusion, root_of
 from medchain.merkle.proofs import ConsistencyProof, InclusionProof, prove_consistency
 from medchain.records import decode_record, encode_record
 from medchain.storage.api import Batch, Reader, Store
@@ -69,7 +72,7 @@ class Archive:
 
     def __init__(self, store: Store, reader: Reader | None = None) -> None:
         self.store = store
-        self._reader = reader or store
+        self.reader: Reader = reader or store
 
     def at(self, moment: Reader) -> Archive:
         """The chain as it is in a snapshot of the store."""
@@ -77,7 +80,7 @@ class Archive:
 
     def check_format(self) -> None:
         """Refuse a store that holds no chain or one of a newer format: NotAChain, NewerFormat."""
-        data = self._reader.get(b"mformat")
+        data = self.reader.get(b"mformat")
         if data is None:
             raise NotAChain("the store holds no medchain chain; Chain.create makes one")
         try:
@@ -94,7 +97,7 @@ class Archive:
     @property
     def empty(self) -> bool:
         """Whether the store holds nothing at all."""
-        return next(iter(self._reader.scan(limit=1)), None) is None
+        return next(iter(self.reader.scan(limit=1)), None) is None
 
     def tip(self) -> StoredTip:
         """Where the stored chain ends.
@@ -103,7 +106,7 @@ class Archive:
             NotAChain: the store has no last block.
             InvalidBlock: what it says of it is damaged.
         """
-        data = self._reader.get(b"mtip")
+        data = self.reader.get(b"mtip")
         if data is None:
             raise NotAChain("the store has no last block")
         try:
@@ -113,7 +116,7 @@ class Archive:
 
     def leaf(self, index: int) -> bytes:
         """Leaf data at a log index; IndexError if the log is shorter."""
-        data = self._reader.get(b"e" + _number(index)) if index >= 0 else None
+        data = self.reader.get(b"e" + _number(index)) if index >= 0 else None
         if data is None:
             raise IndexError(f"the log has no leaf {index}")
         return data
@@ -126,7 +129,7 @@ class Archive:
         """
         for first in range(start, stop, RUN):
             last = min(first + RUN, stop)
-            run = list(self._reader.scan(b"e" + _number(first), b"e" + _number(last)))
+            run = list(self.reader.scan(b"e" + _number(first), b"e" + _number(last)))
             for index in range(first, last):
                 if index - first >= len(run) or run[index - first][0] != b"e" + _number(index):
                     raise InvalidBlock("a leaf is missing from the store", index=index)
@@ -139,27 +142,43 @@ class Archive:
         except EncodingError as error:
             raise InvalidBlock(f"a stored leaf is damaged: {error}", index=index) from error
 
+    def header(self, index: int) -> Header:
+        """The header at a log index, checked against the stored hash of its leaf.
+
+        Raises:
+            InvalidBlock: there is none, or it is not the one that was hashed.
+        """
+        try:
+            header = self.parsed(index)
+        except IndexError as error:
+            raise InvalidBlock("a header is missing from the store", index=index) from error
+        if not isinstance(header, Header):
+            raise InvalidBlock("the store has no header where one should be", index=index)
+        if leaf_hash(header.leaf) != self.node(0, index):
+            raise InvalidBlock("a stored header is not the one that was hashed", index=index)
+        return header
+
     def header_index(self, height: int) -> int:
         """The log index of the header at `height`; IndexError if there is none yet."""
-        data = self._reader.get(b"h" + _number(height)) if height >= 0 else None
+        data = self.reader.get(b"h" + _number(height)) if height >= 0 else None
         if data is None:
             raise IndexError(f"the chain has no block {height}")
         return _read_number(data)
 
     def find(self, transaction: bytes) -> int | None:
         """The log index of a transaction by its id."""
-        data = self._reader.get(b"i" + transaction)
+        data = self.reader.get(b"i" + transaction)
         return None if data is None else _read_number(data)
 
     def get(self, key: bytes) -> bytes | None:
         """A row by its order key."""
-        return self._reader.get(key)
+        return self.reader.get(key)
 
     def scan(
         self, start: bytes, end: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Rows in the order of their keys."""
-        return self._reader.scan(start, end, reverse=reverse)
+        return self.reader.scan(start, end, reverse=reverse)
 
     def rows(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """Every row as (order key, key in the state map, stored bytes).
@@ -167,7 +186,7 @@ class Archive:
         Raises:
             InvalidBlock: one is damaged, or lies where it does not belong.
         """
-        for key, data in self._reader.scan(b"r", b"s"):
+        for key, data in self.reader.scan(b"r", b"s"):
             contract, _, rest = key[1:].partition(b"\0")
             table, _, tail = rest.partition(b"\0")
             try:
@@ -208,11 +227,11 @@ class Archive:
 
     def tile(self, level: int, index: int) -> bytes | None:
         """A stored tile; None if there is none."""
-        return self._reader.get(_tile_key(level, index))
+        return self.reader.get(_tile_key(level, index))
 
     def checkpoint(self) -> bytes | None:
         """The last note that was signed over this store, if one was."""
-        return self._reader.get(b"mcheckpoint")
+        return self.reader.get(b"mcheckpoint")
 
     def keep_checkpoint(self, note: bytes) -> None:
         """Remember a signed note, for readers that have no key."""
@@ -238,6 +257,7 @@ class Archive:
             else:
                 batch.put(key, value)
         self._put_tiles(batch, block)
+        put_state(batch, self.reader, block)
         log = block.tip.log
         batch.put(b"mtip", encode_record(StoredTip(log.size, log.nodes, last)))
         self.store.commit(batch)

@@ -6,7 +6,6 @@ the leaves, rows with the state that the execution leaves behind, the checkpoint
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
@@ -20,9 +19,12 @@ from medchain.ledger.note import VerifierKey
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Registry, found
-from medchain.merkle import Head, SparseMap, leaf_hash
+from medchain.ledger.versions import NODES, REPLACED, RebuiltVersions
+from medchain.merkle import Head, leaf_hash
+from medchain.merkle.packed import Load
+from medchain.storage.api import prefix_end
 
-__all__ = ["AuditReport", "Progress", "audit", "load_map"]
+__all__ = ["AuditReport", "Progress", "audit"]
 
 Progress = Callable[[int, int | None], object]
 
@@ -72,21 +74,6 @@ class AuditReport:
         )
 
 
-def load_map(archive: Archive, header: Header) -> SparseMap:
-    """The state map of the stored rows.
-
-    Raises:
-        InvalidBlock: they do not have the state root of `header`: a stored row was changed.
-    """
-    rows = {key: hashlib.sha256(data).digest() for _, key, data in archive.rows()}
-    loaded = SparseMap.from_hashed(rows)
-    if loaded.root != header.state_root:
-        raise InvalidBlock(
-            "the stored rows do not have the state root of the last header", height=header.height
-        )
-    return loaded
-
-
 def audit(archive: Archive, registry: Registry, progress: Progress | None = None) -> AuditReport:
     """Execute a stored chain again from its genesis and compare every byte of the store.
 
@@ -113,9 +100,10 @@ class _Replay:
         self._registry = registry
         self._rows = Overlay(NO_ROWS)
         self._tiles = _Tiles()
+        self._versions = RebuiltVersions()
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._transactions = 0
-        self.genesis, block = _genesis(archive, registry)
+        self.genesis, block = _genesis(archive, registry, self._versions.load)
         self._began = block.tip.header.time
         self._accept(archive, block)
 
@@ -139,6 +127,7 @@ class _Replay:
                     raise InvalidBlock("the index of transactions does not name the entry", **place)
         self._tiles.compare(archive, block)
         self._rows.changes.update(block.rows)
+        self._versions.add(block)
         self.tip = block.tip
 
     def _execute(self, leaves: list[bytes]) -> Block:
@@ -190,6 +179,7 @@ class _Replay:
         archive.check_format()
         noted = _compare_checkpoint(archive, self.genesis, tip.head)
         _compare_rows(archive.scan(b"r", b"s"), self._rows.scan(b"r", b"s"))
+        kept = _compare_versions(archive, self._versions)
         expected = {
             b"e": tip.log.size,
             b"h": tip.header.height + 1,
@@ -197,6 +187,7 @@ class _Replay:
             b"m": 3 if noted else 2,
             b"r": len(tip.map),
             b"t": self._tiles.count(archive, tip.log.size),
+            **kept,
         }
         counted = Counter(key[:1] for key, _ in archive.scan(b"", None))
         for kind in sorted(counted.keys() | expected.keys()):
@@ -269,7 +260,7 @@ def _blocks(archive: Archive, start: int, size: int) -> Iterator[list[bytes]]:
         raise InvalidBlock("the log does not end with a header", index=size - 1)
 
 
-def _genesis(archive: Archive, registry: Registry) -> tuple[Genesis, Block]:
+def _genesis(archive: Archive, registry: Registry, load: Load) -> tuple[Genesis, Block]:
     leaf = next(archive.leaves(0, 1))
     if leaf_hash(leaf) != archive.node(0, 0):
         raise InvalidBlock("the genesis is not the one that was hashed", index=0)
@@ -280,7 +271,7 @@ def _genesis(archive: Archive, registry: Registry) -> tuple[Genesis, Block]:
     if not isinstance(header, Header) or header.genesis is None:
         raise InvalidBlock("the first leaf holds no genesis document", index=0)
     try:
-        block = found(registry, header.genesis)
+        block = found(registry, header.genesis, load)
     except ValueError as error:  # a document that nobody could have founded a chain with
         raise InvalidBlock(f"the genesis document founds no chain: {error}", height=0, index=0) from error
     if block.leaves[0] != leaf:
@@ -322,3 +313,19 @@ def _compare_rows(stored: Iterable[tuple[bytes, bytes]], executed: Iterable[tupl
             raise InvalidBlock(f"the stored row {key[:64]!r} is not what the entries give")
     if next(mine, None) is not None:
         raise InvalidBlock("a row is missing from the store")
+
+
+def _compare_versions(archive: Archive, rebuilt: RebuiltVersions) -> dict[bytes, int]:
+    """That map nodes and replaced rows of the kept versions are stored as executing gives them; how many of each."""
+    expected, found = dict(rebuilt), dict.fromkeys((NODES, REPLACED), 0)
+    for kind in found:
+        for key, data in archive.scan(kind, prefix_end(kind)):
+            if expected.get(key) != data:
+                what = "node of the state map" if kind == NODES else "replaced row"
+                raise InvalidBlock(
+                    f"a stored {what} is not what the entries give", height=int.from_bytes(key[1:9], "big")
+                )
+            found[kind] += 1
+    if sum(found.values()) != len(expected):
+        raise InvalidBlock("a node of the state map, or a replaced row, is missing from the store")
+    return found

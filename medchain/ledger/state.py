@@ -80,6 +80,15 @@ class Overlay:
         self.changes.update(other.changes)
         self.map_changes.update(other.map_changes)
 
+    def replaced(self) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of the base that have changed, as (key in the state map, row before)."""
+        for key, map_key in zip(
+            self.changes, self.map_changes, strict=True
+        ):  # both know a key from its first change on
+            before = self._base.get(key)
+            if before is not None:
+                yield map_key, before
+
 
 def _merged(
     own: list[tuple[bytes, bytes | None]], base: Iterator[tuple[bytes, bytes]], reverse: bool

@@ -40,15 +40,23 @@ from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.system import LedgerTables, TimerRow, append_to_list, concern, consume
 from medchain.ledger.tables import Rows
 from medchain.ledger.transaction import Transaction, check_size
-from medchain.merkle import CompactRange, Head, SparseMap, leaf_hash
+from medchain.merkle import CompactRange, Head, leaf_hash
+from medchain.merkle.packed import Load, MapUpdate, PackedMap
 from medchain.records import from_value, short, to_value
 
-__all__ = ["TIMERS_LIMIT", "Block", "BlockBuilder", "Receipt", "Registry", "Tip", "found"]
+__all__ = ["KEPT_VERSIONS", "TIMERS_LIMIT", "Block", "BlockBuilder", "Receipt", "Registry", "Tip", "found"]
 
 TIMERS_LIMIT = 1_000
 TIMER_LABEL = b"medchain/timer/v1"
 SUBJECTS_LIMIT = 64
 """Most subjects that one entry may concern."""
+
+KEPT_VERSIONS = 1_024
+"""How many blocks back the state can be read and proved."""
+
+TOUCHED, STRIDE = 512, 8
+"""How many map nodes older than that a block writes anew, beside two for each row that it changes, and of how many
+versions, the oldest first: so what was written long ago can be deleted as a range, and no block pays for all."""
 
 EVENTS_LIMIT = 7_000
 """Most bytes of the events of one entry, so that it stays under 60,000 with the largest transaction."""
@@ -74,7 +82,7 @@ class Tip:
 
     header: Header
     log: CompactRange = field(repr=False)
-    map: SparseMap = field(repr=False)
+    map: PackedMap = field(repr=False)
     active: Contracts = field(repr=False)
 
     @property
@@ -110,6 +118,8 @@ class Block:
         leaves: leaf data, entries first, the header last.
         nodes: complete log nodes that it created: (level, index, hash).
         rows: changed rows by order key, None where deleted.
+        replaced: what those rows were before, by key in the state map.
+        state: new nodes of the state map, (key, bytes).
         receipts: per entry what it did, in order.
     """
 
@@ -118,6 +128,8 @@ class Block:
     leaves: tuple[bytes, ...] = field(repr=False)
     nodes: tuple[tuple[int, int, bytes], ...] = field(repr=False)
     rows: Mapping[bytes, bytes | None] = field(repr=False)
+    replaced: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    state: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     receipts: tuple[Receipt, ...] = field(repr=False)
 
 
@@ -305,7 +317,7 @@ class BlockBuilder:
             ConsensusError: the state asks for a contract that this node does not have.
         """
         active = self._registry.active(self._state)
-        state_map = self._tip.map.updated_hashed(self._state.map_changes)
+        state = self._map()
         log = self._tip.log.copy()
         nodes = log.append_many(self._hashes)
         header = Header(
@@ -316,15 +328,30 @@ class BlockBuilder:
             previous=self._tip.header.hash,
             first=self.first,
             log_root=log.root,
-            state_root=state_map.root,
+            state_root=state.map.root,
             contracts=_digests(active, self._registry),
             genesis=None,
         )
         leaf = header.leaf
         nodes = [*nodes, *log.append(leaf_hash(leaf))]
-        tip = Tip(header, log, state_map, active)
         return Block(
-            tip, self.first, (*self._leaves, leaf), tuple(nodes), self._state.changes, tuple(self._receipts)
+            tip=Tip(header, log, state.map, active),
+            first=self.first,
+            leaves=(*self._leaves, leaf),
+            nodes=tuple(nodes),
+            rows=self._state.changes,
+            replaced=tuple(self._state.replaced()),
+            state=state.nodes,
+            receipts=tuple(self._receipts),
+        )
+
+    def _map(self) -> MapUpdate:
+        """The state map after this block, old nodes touched."""
+        changes, before = self._state.map_changes, self._tip.map
+        old = self.height - KEPT_VERSIONS
+        touch = TOUCHED + 2 * len(changes) if before.oldest <= old else 0
+        return before.updated_hashed(
+            changes, self.height, bar=max(0, min(old, before.oldest + STRIDE)), touch=touch
         )
 
 
@@ -359,8 +386,13 @@ def _digests(active: Contracts, registry: Registry) -> dict[str, bytes]:
     }
 
 
-def found(registry: Registry, genesis: Genesis) -> Block:
+def found(registry: Registry, genesis: Genesis, load: Load) -> Block:
     """The genesis block: one leaf, the header with the document, over a state that holds what the document says.
+
+    Args:
+        registry: the contract classes of this node.
+        genesis: the document.
+        load: where the nodes of the state map will be read from.
 
     Raises:
         ConsensusError: the document names a contract that this node does not have.
@@ -383,7 +415,7 @@ def found(registry: Registry, genesis: Genesis) -> Block:
         name, _, version = label.rpartition("/")
         governance.contracts[name] = ContractRow(int(version), digest, 0)
     active = registry.active(state)
-    state_map = SparseMap().updated_hashed(state.map_changes)
+    update = PackedMap.empty(load).updated_hashed(state.map_changes, 0)
     log = CompactRange()
     header = Header(
         origin=genesis.origin,
@@ -393,7 +425,7 @@ def found(registry: Registry, genesis: Genesis) -> Block:
         previous=bytes(32),
         first=0,
         log_root=log.root,
-        state_root=state_map.root,
+        state_root=update.map.root,
         contracts=_digests(active, registry),
         genesis=genesis,
     )
@@ -401,4 +433,6 @@ def found(registry: Registry, genesis: Genesis) -> Block:
     if len(leaf) > LEAF_LIMIT:
         raise ValueError(f"a genesis document has at most {LEAF_LIMIT} bytes: name fewer parties")
     nodes = log.append(leaf_hash(leaf))
-    return Block(Tip(header, log, state_map, active), 0, (leaf,), tuple(nodes), state.changes, ())
+    return Block(
+        Tip(header, log, update.map, active), 0, (leaf,), tuple(nodes), state.changes, (), update.nodes, ()
+    )

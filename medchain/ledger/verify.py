@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from medchain.encoding import decode
 from medchain.errors import EncodingError, InvalidTransaction, MalformedProof, VerificationError
@@ -19,9 +19,18 @@ from medchain.ledger.trust import Trust
 from medchain.merkle import Head, MapProof
 from medchain.records import from_value
 
-__all__ = ["AsOf", "Verified", "verify", "verify_state"]
+__all__ = ["Absent", "AsOf", "Verified", "verify", "verify_state"]
 
 T = TypeVar("T")
+
+
+@frozen
+class Absent:
+    """That a table of a contract has no row under a key."""
+
+    contract: str
+    table: str
+    key: Any
 
 
 @frozen
@@ -78,8 +87,8 @@ def verify(data: bytes | str, kind: type[T], *, trust: Trust) -> Verified[T]:
 
     Args:
         data: a tlog-proof, as `Chain.prove` and `Chain.prove_state` make it.
-        kind: `Entry`, `Header`, an event class (of an entry's events the first such one) or the record class
-            of a table. A class that no table declares reads any row: look at `Verified.place` then.
+        kind: `Entry`, `Header`, an event class (of an entry's events the first such one), the record class of a table,
+            or `Absent`. A class that no table declares reads any row: look at `Verified.place` then.
         trust: whom to believe; it must not come from whoever made the proof.
 
     Raises:
@@ -89,6 +98,8 @@ def verify(data: bytes | str, kind: type[T], *, trust: Trust) -> Verified[T]:
     extra = read_extra(proof.extra)
     if isinstance(extra, StateExtra):
         place = (extra.contract, extra.table)
+        if kind is Absent:
+            return _absence(proof, extra, trust)
         if place not in kind.__dict__.get("__tables__", (place,)):
             raise MalformedProof(f"the proof is about a row of {place[0]}.{place[1]}, not a {kind.__name__}")
         return _state(proof, extra, trust, lambda value: from_value(kind, value))
@@ -96,6 +107,15 @@ def verify(data: bytes | str, kind: type[T], *, trust: Trust) -> Verified[T]:
     leaf = _leaf(extra.leaf, trust, proof)
     value = leaf if isinstance(leaf, kind) else _event(leaf, kind)
     return Verified(value, trust.origin, _as_of(proof, leaf), signers, signers)
+
+
+def _absence(proof: LogProof, extra: StateExtra, trust: Trust) -> Verified[Any]:
+    if extra.row is not None:
+        raise MalformedProof(
+            f"the proof shows a row of {extra.contract}.{extra.table}, not that there is none"
+        )
+    found = _state(proof, extra, trust, lambda value: value, absent=True)
+    return evolve(found, value=Absent(*(found.place or ())))
 
 
 def verify_state(data: bytes | str, table: Table[T], key: Any, *, trust: Trust) -> Verified[T | None]:

@@ -13,7 +13,8 @@ branch     a larger one: up to sixteen subtrees, each with its hash, the version
            version below, and the number of its rows
 =========  ===========================================================================================
 
-An update may also *touch* old nodes: write them anew, unchanged, so that versions before them can be deleted as a range.
+An update may also *touch* old nodes: write them anew, unchanged, so that versions before them can be deleted as a
+range.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from medchain._native.packed import (
     Damaged,
     NodeId,
     Path,
+    Way,
     map_change,
     map_missing,
     map_prove,
@@ -36,7 +38,7 @@ from medchain._native.packed import (
 from medchain.errors import InvalidBlock
 from medchain.merkle.mapproof import EMPTY_MAP, MapProof
 
-__all__ = ["Load", "MapUpdate", "PackedMap", "node_key"]
+__all__ = ["Load", "MapUpdate", "PackedMap", "least_version", "node_key"]
 
 Load = Callable[[Sequence[bytes]], Sequence[bytes | None]]
 """Gives the nodes under these keys (`node_key`), None for those that are not there."""
@@ -44,6 +46,7 @@ Load = Callable[[Sequence[bytes]], Sequence[bytes | None]]
 _EMPTY_ROOT: Final = bytes([BUCKET, 0])
 _REMOVED: Final = bytes(32)
 _CHILD: Final = 56
+_ROW: Final = 64
 _TOP: Final = 3
 """Nodes of at most so many nibbles are kept at hand: 4,369 at most, some 4 MB."""
 
@@ -113,16 +116,13 @@ class PackedMap:
         Raises:
             InvalidBlock: its nodes are not stored, or damaged.
         """
-        found = cls(version, root, 0, 0, load, {}, {})
-        node = found._nodes([(version, b"")])[0]
-        children = _children(node)
-        if node[0] == BRANCH:
-            found._rows = sum(rows for _, _, rows in children.values())
-            found.oldest = min(version, *(oldest for _, oldest, _ in children.values()))
-        else:
-            found._rows, found.oldest = (len(node) - 2) // 64, version
-        found._fresh = {b"": node}
-        return found
+        node = _checked(load([node_key(version, b"")])[0], version, b"")
+        try:
+            map_prove([node], root, EMPTY_MAP)  # of whatever key: it compares the hash of the node
+        except Damaged:
+            raise _damaged(version) from None
+        rows = sum(rows for _, rows in _children(node)) if node[0] == BRANCH else (len(node) - 2) // _ROW
+        return cls(version, root, rows, least_version(node, version), load, {b"": node}, {})
 
     def updated_hashed(
         self, changes: Mapping[bytes, bytes | None], version: int, *, bar: int = 0, touch: int = 0
@@ -193,21 +193,24 @@ class PackedMap:
         """
         if len(key_hash) != 32:
             raise ValueError(f"a row key has 32 bytes, not {len(key_hash)}")
+        way = self._way(key_hash)
+        if way.end is None:
+            return MapProof(key_hash, None, None, way.siblings)
+        if way.end[:32] == key_hash:
+            return MapProof(key_hash, way.end[32:], None, way.siblings)
+        return MapProof(key_hash, None, way.end, way.siblings)
+
+    def _way(self, key_hash: bytes) -> Way:
         version, path, nodes = self.version, b"", list[bytes]()
         while True:
             nodes += self._nodes([(version, path)])
             try:
-                siblings, end = map_prove(nodes, self.root, key_hash)
+                found = map_prove(nodes, self.root, key_hash)
             except Damaged:
                 raise _damaged(version) from None
-            if not isinstance(siblings, int):
-                break
-            version, path = siblings, path + bytes([end])
-        if end is None:
-            return MapProof(key_hash, None, None, siblings)
-        if end[:32] == key_hash:
-            return MapProof(key_hash, end[32:], None, siblings)
-        return MapProof(key_hash, None, end, siblings)
+            if isinstance(found, Way):
+                return found
+            version, path = found.version, path + bytes([found.nibble])
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -235,24 +238,31 @@ def _packed(changes: Mapping[bytes, bytes | None]) -> bytes:
     return b"".join(parts)
 
 
-def _children(node: bytes) -> dict[int, tuple[int, int, int]]:
-    """Version of the node, least version and number of rows of each child of a branch; nothing for a bucket."""
+def least_version(root: bytes, version: int) -> int:
+    """The least version among the nodes of a tree, whose root node is of `version`."""
+    return min([version, *(oldest for oldest, _ in _children(root))])
+
+
+def _children(node: bytes) -> list[tuple[int, int]]:
+    """Least version and number of rows of each child of a branch; none for a bucket."""
     if node[0] != BRANCH:
-        return {}
-    at = 2 + node[1]
-    present = int.from_bytes(node[at : at + 2], "big")
-    slots = [slot for slot in range(16) if present >> (15 - slot) & 1]
-    starts = range(at + 34, at + 2 + _CHILD * len(slots), _CHILD)
-    return {
-        slot: tuple(int.from_bytes(node[field : field + 8], "big") for field in range(start, start + 24, 8))
-        for slot, start in zip(slots, starts, strict=True)
-    }  # type: ignore[misc]  # three numbers each
+        return []
+    numbers = range(4 + node[1] + 40, len(node), _CHILD)
+    return [
+        (int.from_bytes(node[at : at + 8], "big"), int.from_bytes(node[at + 8 : at + 16], "big"))
+        for at in numbers
+    ]
 
 
 def _checked(node: bytes | None, version: int, path: Path) -> bytes:
     """A loaded node, if it is one at this path; what is in it is checked where it is used."""
     head = 2 + len(path)
-    if node is None or len(node) < head or node[0] not in (BUCKET, BRANCH) or node[1:head] != bytes([len(path)]) + path:
+    if (
+        node is None
+        or len(node) < head
+        or node[0] not in (BUCKET, BRANCH)
+        or node[1:head] != bytes([len(path)]) + path
+    ):
         raise _damaged(version)
     return node
 

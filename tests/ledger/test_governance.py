@@ -18,6 +18,7 @@ from medchain.ledger.draft import Signed
 from medchain.ledger.entry import Genesis
 from medchain.ledger.governance import Activate, Governance
 from medchain.ledger.transition import Receipt, Registry, found
+from medchain.ledger.versions import stored_nodes
 from medchain.storage.memory import MemoryStore
 
 
@@ -124,7 +125,8 @@ def test_a_threshold_of_two() -> None:
         },
         predecessor=None,
     )
-    archive, block = Archive(MemoryStore()), found(registry, genesis)
+    archive = Archive(MemoryStore())
+    block = found(registry, genesis, stored_nodes(archive.store))
     archive.commit(block)
     writer = Writer(
         archive, registry, genesis, block.tip, log_key=first.log_key(bytes(32)), mark=None, clock=Clock()

@@ -23,6 +23,7 @@ from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Receipt, Registry, Tip
 from medchain.records import from_value
 from medchain.storage.blobs import BlobStore
+from medchain.storage.api import Snapshot
 from medchain.storage.mark import Mark
 
 __all__ = ["EMPTY_BLOCK_MS", "Writer"]
@@ -192,6 +193,17 @@ class Writer:
             self._archive.keep_checkpoint(bytes(note))
             self._signed = Checkpoint(self._genesis.origin, head, note)
             return self._signed
+
+    def moment(self) -> Snapshot:
+        """The store just after a block that is signed, between two blocks."""
+        found: list[Snapshot] = []
+
+        def take() -> None:
+            self.checkpoint()
+            found.append(self._archive.store.snapshot())
+
+        self.engine.run(take)
+        return found[0]
 
     def close(self) -> None:
         """Finish what was taken and stop; the last checkpoint is signed if the engine is healthy."""

@@ -20,6 +20,7 @@ from medchain._opening import (
     system_clock,
 )
 from medchain._proving import entry_index, prove_entry, prove_row
+from medchain._snapshots import open_snapshot, restore_file, signed_moment, snapshot_to
 from medchain._writer import Writer
 from medchain.consensus.engine import Submission
 from medchain.errors import ConsensusError, InvalidBlock, InvalidTransaction, StorageError
@@ -33,6 +34,7 @@ from medchain.ledger.draft import Signed, signer_ref
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, check_origin
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
+from medchain.ledger.snapshot import SnapshotHead
 from medchain.ledger.tables import Table, TableView
 from medchain.ledger.transaction import Body, Transaction
 from medchain.ledger.transition import Receipt, Registry, Tip, found
@@ -451,17 +453,70 @@ class Chain:
         """That the log of `new` leaves begins with the log of `old` leaves (RFC 9162 section 2.1.4)."""
         return self._archive.prove_consistency(old, new)
 
-    def audit(self, progress: Progress | None = None) -> AuditReport:
+    def audit(self, progress: Progress | None = None, *, snapshot: Path_ | None = None) -> AuditReport:
         """Read the whole chain again from its genesis: every hash, signature, outcome and row.
 
         Args:
             progress: called as ``progress(leaves done, leaves in all)``.
+            snapshot: for a chain that was restored from this file, and is read from there.
 
         Raises:
             InvalidBlock: the first contradiction, with its place.
             ConsensusError: a contract of the chain is not installed here.
+            StorageError: the chain was restored, and no snapshot is named.
         """
-        return audit(self._archive, self._registry, progress)
+        if snapshot is None:
+            return audit(self._archive, self._registry, progress)
+        with open_snapshot(snapshot, self.trust) as start:
+            return audit(self._archive, self._registry, progress, snapshot=start)
+
+    # Copies.
+
+    def snapshot(self, path: Path_, *, progress: Progress | None = None) -> SnapshotHead:
+        """Write the state as of now into a file, while blocks go on. Equal states give equal files.
+
+        It holds rows, last header and checkpoint; no history, no sealed data and no key. Keep it apart from the mark.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        moment = signed_moment(self._archive) if self._writer is None else self._require_writer().moment()
+        return snapshot_to(self._archive, moment, path, progress)
+
+    @classmethod
+    def restore(
+        cls,
+        path: Path_,
+        snapshot: Path_,
+        *,
+        trust: Trust,
+        contracts: Iterable[type[Contract]] | None = None,
+        store: Store | None = None,
+        blobs: BlobStore | None = None,
+        progress: Progress | None = None,
+    ) -> Chain:
+        """Make a chain from a snapshot, and open it for reading.
+
+        It has no leaves from before. Its authority can open it for writing if the mark says that nothing later was
+        signed; otherwise found a new one: ``Chain.create(…, predecessor=restored.ended)``.
+
+        Raises:
+            VerificationError: the snapshot is not one that `trust` believes.
+            EncodingError, InvalidBlock: it is damaged. No chain is left.
+            StorageError: the folder holds a chain or something else already.
+        """
+        target = store or open_store(Path(path), create=True)
+        try:
+            restore_file(target, snapshot, trust, progress)
+        finally:
+            if store is None:
+                target.close()
+        return cls.open(path, contracts=contracts, store=store, blobs=blobs)
+
+    @property
+    def ended(self) -> Predecessor:
+        """What a chain that goes on from this one names as its `predecessor`."""
+        return Predecessor(self.origin, self.head.size, self.head.root)
 
     # The end.
 

@@ -29,6 +29,7 @@ FLOORS = [
     "_writer",
     "_opening",
     "_proving",
+    "_snapshots",
     "chain",
     "transparency",
     "identity",

@@ -4,7 +4,7 @@
 key                            value
 =============================  ====================================================================
 ``m`` name                     ``format``: version of this layout; ``tip``: size, nodes and last header;
-                               ``checkpoint``: the last signed note
+                               ``checkpoint``: the last signed note; ``base``: where a restored chain begins
 ``e`` index                    leaf data
 ``h`` height                   index of that header's leaf
 ``i`` transaction id           index of its entry
@@ -12,6 +12,7 @@ key                            value
 ``t`` level index              a tile: up to 256 hashes of level 8 x `level`
 ``n`` version path             a node of the state map, of the block of that height
 ``u`` version row key          a row as it was before that block changed it
+``p`` level index              a node of the log before the snapshot from which the chain was restored
 =============================  ====================================================================
 
 Numbers are 8 bytes, big-endian; a tile's level is one byte. One block is one atomic batch.
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from medchain.encoding import decode, encode
-from medchain.errors import EncodingError, InvalidBlock, NewerFormat, NotAChain
+from medchain.errors import EncodingError, InvalidBlock, NewerFormat, NotAChain, StorageError
 from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
 from medchain.ledger.tables import ROW_LIMIT, map_key, order_key, read_key
 from medchain.ledger.transition import Block
@@ -34,11 +35,27 @@ from medchain.merkle.proofs import ConsistencyProof, InclusionProof, prove_consi
 from medchain.records import decode_record, encode_record
 from medchain.storage.api import Batch, Reader, Store
 
-__all__ = ["FORMAT", "TILE_HEIGHT", "TILE_WIDTH", "Archive", "StoredTip"]
+__all__ = [
+    "FORMAT",
+    "TILE_HEIGHT",
+    "TILE_WIDTH",
+    "UNKNOWN",
+    "Archive",
+    "Base",
+    "StoredTip",
+    "height_key",
+    "leaf_key",
+    "pin_key",
+    "row_map_key",
+    "tile_key",
+]
 
 FORMAT = 1
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
+UNKNOWN = bytes(32)
+"""Stands in a tile of a restored chain for a hash from before."""
+
 RUN = 1_024
 """Leaves that are read at once when many are."""
 
@@ -60,8 +77,56 @@ class StoredTip:
         return CompactRange(self.size, self.nodes)
 
 
+@frozen
+class Base:
+    """Where a chain that was restored from a snapshot begins: the size of the log, and the height of its last block."""
+
+    size: int
+    height: int
+
+
 def _number(value: int) -> bytes:
     return value.to_bytes(8, "big")
+
+
+def leaf_key(index: int) -> bytes:
+    """Where leaf data lies."""
+    return b"e" + _number(index)
+
+
+def height_key(height: int) -> bytes:
+    """Where the log index of a header lies."""
+    return b"h" + _number(height)
+
+
+def tile_key(level: int, index: int) -> bytes:
+    """Where a tile lies."""
+    return b"t" + bytes([level]) + _number(index)
+
+
+def pin_key(level: int, index: int) -> bytes:
+    """Where a node lies that no tile of a restored chain has."""
+    return b"p" + bytes([level]) + _number(index)
+
+
+def row_map_key(key: bytes, data: bytes) -> bytes:
+    """The key in the state map of a row that lies under an order key.
+
+    Raises:
+        InvalidBlock: it is damaged, or lies where it does not belong.
+    """
+    contract, _, rest = key[1:].partition(b"\0")
+    table, _, tail = rest.partition(b"\0")
+    try:
+        pair = decode(data, limit=ROW_LIMIT)
+        if type(pair) is not list or len(pair) != 2:
+            raise EncodingError("a row is [key, record]")
+        row_key = read_key(pair[0])
+        if order_key(row_key) != tail:
+            raise EncodingError("it lies under another key than its own")
+        return map_key(contract.decode(), table.decode(), row_key)
+    except (EncodingError, TypeError, UnicodeDecodeError) as error:
+        raise InvalidBlock(f"a stored row of {contract!r} {table!r} is damaged: {error}") from error
 
 
 class Archive:
@@ -99,6 +164,11 @@ class Archive:
         """Whether the store holds nothing at all."""
         return next(iter(self.reader.scan(limit=1)), None) is None
 
+    @property
+    def founded(self) -> bool:
+        """Whether the store holds a chain."""
+        return self.reader.get(b"mformat") is not None
+
     def tip(self) -> StoredTip:
         """Where the stored chain ends.
 
@@ -116,7 +186,7 @@ class Archive:
 
     def leaf(self, index: int) -> bytes:
         """Leaf data at a log index; IndexError if the log is shorter."""
-        data = self.reader.get(b"e" + _number(index)) if index >= 0 else None
+        data = self.reader.get(leaf_key(index)) if index >= 0 else None
         if data is None:
             raise IndexError(f"the log has no leaf {index}")
         return data
@@ -129,7 +199,7 @@ class Archive:
         """
         for first in range(start, stop, RUN):
             last = min(first + RUN, stop)
-            run = list(self.reader.scan(b"e" + _number(first), b"e" + _number(last)))
+            run = list(self.reader.scan(leaf_key(first), leaf_key(last)))
             for index in range(first, last):
                 if index - first >= len(run) or run[index - first][0] != b"e" + _number(index):
                     raise InvalidBlock("a leaf is missing from the store", index=index)
@@ -160,7 +230,7 @@ class Archive:
 
     def header_index(self, height: int) -> int:
         """The log index of the header at `height`; IndexError if there is none yet."""
-        data = self.reader.get(b"h" + _number(height)) if height >= 0 else None
+        data = self.reader.get(height_key(height)) if height >= 0 else None
         if data is None:
             raise IndexError(f"the chain has no block {height}")
         return _read_number(data)
@@ -180,38 +250,46 @@ class Archive:
         """Rows in the order of their keys."""
         return self.reader.scan(start, end, reverse=reverse)
 
-    def rows(self) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """Every row as (order key, key in the state map, stored bytes).
+    def node(self, level: int, index: int) -> bytes:
+        """The hash of a complete node of the log.
 
         Raises:
-            InvalidBlock: one is damaged, or lies where it does not belong.
+            StorageError: it is before the snapshot from which this chain was restored.
+            InvalidBlock: it is missing.
         """
-        for key, data in self.reader.scan(b"r", b"s"):
-            contract, _, rest = key[1:].partition(b"\0")
-            table, _, tail = rest.partition(b"\0")
-            try:
-                pair = decode(data, limit=ROW_LIMIT)
-                if type(pair) is not list or len(pair) != 2:
-                    raise EncodingError("a row is [key, record]")
-                row_key = read_key(pair[0])
-                if order_key(row_key) != tail:
-                    raise EncodingError("it lies under another key than its own")
-                yield key, map_key(contract.decode(), table.decode(), row_key), data
-            except (EncodingError, TypeError, UnicodeDecodeError) as error:
-                raise InvalidBlock(f"a stored row of {contract!r} {table!r} is damaged: {error}") from error
-
-    def node(self, level: int, index: int) -> bytes:
-        """The hash of a complete node of the log."""
         tile_level, below = divmod(level, TILE_HEIGHT)
         first = index << below
         tile = self.tile(tile_level, first // TILE_WIDTH) or b""
         start = first % TILE_WIDTH
         hashes = [tile[at : at + 32] for at in range(32 * start, 32 * (start + (1 << below)), 32)]
-        if len(hashes[-1]) != 32:
-            raise InvalidBlock(f"the store lacks the log's node {level}/{index}")
+        if len(hashes[-1]) != 32 or UNKNOWN in hashes:
+            return self._pinned(level, index)
         while len(hashes) > 1:
             hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
         return hashes[0]
+
+    def _pinned(self, level: int, index: int) -> bytes:
+        """A node that no tile has: of the border of a snapshot, or over one such and what came later."""
+        base = self.base
+        if base is None or index << level >= base.size:
+            raise InvalidBlock(f"the store lacks the log's node {level}/{index}")
+        pinned = self.reader.get(pin_key(level, index))
+        if pinned is not None:
+            return pinned
+        if (index + 1) << level <= base.size:
+            raise StorageError(
+                f"this chain was restored from a snapshot at size {base.size}; what was logged before is not here"
+            )
+        return node_hash(self.node(level - 1, 2 * index), self.node(level - 1, 2 * index + 1))
+
+    @property
+    def base(self) -> Base | None:
+        """Where a restored chain begins; None for a chain that is here from its genesis."""
+        data = self.reader.get(b"mbase")
+        try:
+            return None if data is None else decode_record(Base, data)
+        except EncodingError as error:
+            raise InvalidBlock(f"the place where the restored chain begins is damaged: {error}") from error
 
     def prove_inclusion(self, index: int, size: int) -> InclusionProof:
         """That leaf `index` is in the log of `size` leaves."""
@@ -227,7 +305,7 @@ class Archive:
 
     def tile(self, level: int, index: int) -> bytes | None:
         """A stored tile; None if there is none."""
-        return self.reader.get(_tile_key(level, index))
+        return self.reader.get(tile_key(level, index))
 
     def checkpoint(self) -> bytes | None:
         """The last note that was signed over this store, if one was."""
@@ -245,9 +323,9 @@ class Archive:
         if block.first == 0:
             batch.put(b"mformat", encode(FORMAT))
         for offset, leaf in enumerate(block.leaves):
-            batch.put(b"e" + _number(block.first + offset), leaf)
+            batch.put(leaf_key(block.first + offset), leaf)
         last = block.first + len(block.leaves) - 1
-        batch.put(b"h" + _number(block.tip.header.height), _number(last))
+        batch.put(height_key(block.tip.header.height), _number(last))
         for receipt in block.receipts:
             if block.leaves[receipt.index - block.first][0] == Kind.TRANSACTION:
                 batch.put(b"i" + receipt.id, _number(receipt.index))
@@ -278,14 +356,10 @@ class Archive:
                     )
             tile += hashed
         for (level, index), tile in changed.items():
-            batch.put(_tile_key(level, index), bytes(tile))
+            batch.put(tile_key(level, index), bytes(tile))
 
 
 def _read_number(data: bytes) -> int:
     if len(data) != 8:
         raise InvalidBlock("a stored index is damaged: it is no log index")
     return int.from_bytes(data, "big")
-
-
-def _tile_key(level: int, index: int) -> bytes:
-    return b"t" + bytes([level]) + _number(index)

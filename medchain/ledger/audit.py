@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 
 from attrs import field, frozen
 
-from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, VerificationError
-from medchain.ledger.archive import TILE_HEIGHT, TILE_WIDTH, Archive, StoredTip
+from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, StorageError, VerificationError
+from medchain.ledger.archive import TILE_HEIGHT, TILE_WIDTH, Archive, Base, StoredTip, pin_key
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Entry, Genesis, Header, Kind, parse_leaf
 from medchain.ledger.note import VerifierKey
+from medchain.ledger.restoring import border_nodes, partial_tiles, state_of
+from medchain.ledger.snapshot import SnapshotReader
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.transaction import Transaction
-from medchain.ledger.transition import Block, BlockBuilder, Registry, found
+from medchain.ledger.transition import Block, BlockBuilder, Registry, Tip, found
 from medchain.ledger.versions import NODES, REPLACED, RebuiltVersions
 from medchain.merkle import Head, leaf_hash
 from medchain.merkle.packed import Load
@@ -74,16 +76,31 @@ class AuditReport:
         )
 
 
-def audit(archive: Archive, registry: Registry, progress: Progress | None = None) -> AuditReport:
+def audit(
+    archive: Archive,
+    registry: Registry,
+    progress: Progress | None = None,
+    *,
+    snapshot: SnapshotReader | None = None,
+) -> AuditReport:
     """Execute a stored chain again from its genesis and compare every byte of the store.
 
-    A writer may go on meanwhile: what it adds is read, too, and only the end sees a snapshot.
+    A writer may go on meanwhile: what it adds is read, too, and only the end sees one moment of the store.
+
+    Args:
+        archive: the chain.
+        registry: the contract classes of this node.
+        progress: called as ``progress(leaves done, leaves in all)``.
+        snapshot: where a restored chain begins, and so its audit.
 
     Raises:
         InvalidBlock: with the place of the first contradiction.
         ConsensusError: a contract of the chain is not installed here.
+        StorageError: the chain was restored from a snapshot, and none is given.
+        EncodingError: the snapshot is damaged.
+        ValueError: a snapshot is given, and the chain is here from its genesis, or from another one.
     """
-    replay = _Replay(archive, registry)
+    replay = _Replay(archive, registry, snapshot)
     replay.run(archive, archive.tip().size, progress)
     with archive.store.snapshot() as moment:
         last = archive.at(moment)
@@ -96,16 +113,27 @@ def audit(archive: Archive, registry: Registry, progress: Progress | None = None
 class _Replay:
     """A chain in the course of being executed again, from its stored genesis on."""
 
-    def __init__(self, archive: Archive, registry: Registry) -> None:
+    def __init__(self, archive: Archive, registry: Registry, snapshot: SnapshotReader | None) -> None:
         self._registry = registry
         self._rows = Overlay(NO_ROWS)
         self._tiles = _Tiles()
         self._versions = RebuiltVersions()
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._transactions = 0
-        self.genesis, block = _genesis(archive, registry, self._versions.load)
+        self._start = _start(archive, snapshot)
+        if snapshot is None:
+            self.genesis, block = _genesis(archive, registry, self._versions.load)
+        else:
+            self.genesis, block = snapshot.genesis, self._restored(snapshot)
         self._began = block.tip.header.time
         self._accept(archive, block)
+
+    def _restored(self, snapshot: SnapshotReader) -> Block:
+        """The block that the snapshot ends, of which only the header is here."""
+        state = state_of(snapshot, self._versions.load, self._rows.changes.__setitem__)
+        tip = Tip(snapshot.header, snapshot.log, state.map, self._registry.active(self._rows))
+        first = snapshot.log.size - 1
+        return Block(tip, first, (snapshot.head.header,), (), {}, (), state.nodes, ())
 
     def run(self, archive: Archive, size: int, progress: Progress | None) -> None:
         """Execute what `archive` holds up to `size`."""
@@ -180,13 +208,15 @@ class _Replay:
         noted = _compare_checkpoint(archive, self.genesis, tip.head)
         _compare_rows(archive.scan(b"r", b"s"), self._rows.scan(b"r", b"s"))
         kept = _compare_versions(archive, self._versions)
+        base = self._start.compare(archive)
         expected = {
-            b"e": tip.log.size,
-            b"h": tip.header.height + 1,
+            b"e": tip.log.size if base is None else tip.log.size - base.size + (2 if base.size > 1 else 1),
+            b"h": tip.header.height + 1 - (0 if base is None else base.height),
             b"i": self._transactions,
-            b"m": 3 if noted else 2,
+            b"m": 2 + noted + (base is not None),
+            b"p": len(self._start.pinned),
             b"r": len(tip.map),
-            b"t": self._tiles.count(archive, tip.log.size),
+            b"t": self._tiles.count(archive, tip.log.size, 0 if base is None else base.size),
             **kept,
         }
         counted = Counter(key[:1] for key, _ in archive.scan(b"", None))
@@ -209,6 +239,50 @@ class _Replay:
             outcomes=dict(self._outcomes),
             rows=len(self.tip.map),
         )
+
+
+@frozen
+class _Start:
+    """What a restored chain has of the log before it: nodes at the border, and tiles to append to. Else nothing."""
+
+    base: Base | None = None
+    pinned: dict[tuple[int, int], bytes] = field(factory=dict)
+    tiles: tuple[tuple[bytes, bytes], ...] = ()
+    leaves: tuple[tuple[int, bytes], ...] = ()
+
+    def compare(self, archive: Archive) -> Base | None:
+        """That the store holds this; gives the base."""
+        if archive.base != self.base:
+            raise InvalidBlock("the place where the restored chain begins is not that of the snapshot")
+        for index, leaf in self.leaves:
+            if archive.leaf(index) != leaf:
+                raise InvalidBlock("a header is not that of the snapshot", index=index)
+        for (level, index), node in self.pinned.items():
+            if archive.reader.get(pin_key(level, index)) != node:
+                raise InvalidBlock(f"the kept node {level}/{index} of the log is not that of the snapshot")
+        for key, tile in self.tiles:
+            if not (archive.reader.get(key) or b"").startswith(tile):
+                raise InvalidBlock("a hash tile does not begin as the snapshot says")
+        return self.base
+
+
+def _start(archive: Archive, snapshot: SnapshotReader | None) -> _Start:
+    base = archive.base
+    if snapshot is None:
+        if base is not None:
+            raise StorageError(
+                f"this chain was restored from a snapshot at size {base.size}: name the snapshot to audit it from there"
+            )
+        return _Start()
+    if base != Base(snapshot.log.size, snapshot.header.height):
+        raise ValueError("the chain was not restored from this snapshot")
+    pinned, head = border_nodes(snapshot), snapshot.head
+    return _Start(
+        base,
+        pinned,
+        tuple(partial_tiles(base.size, pinned)),
+        ((0, head.genesis), (base.size - 1, head.header)),
+    )
 
 
 class _Tiles:
@@ -235,16 +309,17 @@ class _Tiles:
                 )
 
     @staticmethod
-    def count(archive: Archive, size: int) -> int:
-        """How many tiles a log of `size` leaves has; the last of each level must end where the log does."""
+    def count(archive: Archive, size: int, start: int) -> int:
+        """How many tiles the log has from leaf `start` on; the last of each level must end where the log does."""
         tiles = level = 0
         while size:
             number, last = divmod(size - 1, TILE_WIDTH)
-            if len(archive.tile(level, number) or b"") != 32 * (last + 1):
+            here = number + 1 - start // TILE_WIDTH
+            if here and len(archive.tile(level, number) or b"") != 32 * (last + 1):
                 raise InvalidBlock(f"the stored hash tile {level}/{number} has another length than the log")
-            tiles += number + 1
+            tiles += here
             level += 1
-            size >>= TILE_HEIGHT
+            size, start = size >> TILE_HEIGHT, start >> TILE_HEIGHT
         return tiles
 
 

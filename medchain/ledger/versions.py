@@ -142,9 +142,9 @@ class RebuiltVersions:
         self._kept[NODES][height] = dict(block.state)
         self._kept[REPLACED][height] = {_at(b"", height) + key: row for key, row in block.replaced}
         oldest = oldest_kept(height)
-        root = self._kept[NODES][oldest][_at(b"", oldest)]
-        self._drop(NODES, least_version(root, oldest))
         self._drop(REPLACED, oldest + 1 if oldest else 0)
+        if oldest in self._kept[NODES]:  # a chain that was restored later has no such version
+            self._drop(NODES, least_version(self._kept[NODES][oldest][_at(b"", oldest)], oldest))
 
     def _drop(self, kind: bytes, before: int) -> None:
         versions = self._kept[kind]

@@ -1,0 +1,143 @@
+"""Putting a snapshot into an empty store: a chain that goes on from there, without the leaves before.
+
+Of the log before the snapshot the store gets the nodes on its right border and those beside the last header: every
+proof of a later leaf, or of that header, leads through these and no others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+from medchain.encoding import encode
+from medchain.errors import InvalidBlock, StorageError
+from medchain.ledger import archive as layout
+from medchain.ledger.archive import Archive, Base, StoredTip
+from medchain.ledger.snapshot import SnapshotReader
+from medchain.ledger.versions import NODES, stored_nodes
+from medchain.merkle import cover, inclusion_nodes, leaf_hash
+from medchain.merkle.packed import Load, MapUpdate, PackedMap
+from medchain.records import encode_record
+from medchain.storage.api import Batch, Store
+
+__all__ = ["border_nodes", "partial_tiles", "restore", "state_of"]
+
+Progress = Callable[[int, int | None], object]
+
+BATCH_BYTES = 4 << 20
+
+
+def restore(store: Store, snapshot: SnapshotReader, progress: Progress | None = None) -> None:
+    """Fill an empty store from a snapshot. What was broken off before is removed and begun anew.
+
+    Raises:
+        StorageError: the store holds a chain, or cannot be written.
+        EncodingError, InvalidBlock: the snapshot is damaged, or its rows are not those of its header. No chain is left.
+    """
+    archive = Archive(store)
+    if archive.founded:
+        raise StorageError("the store holds a chain already; restore into an empty one")
+    clear = Batch()
+    clear.delete_range(b"", None)
+    store.commit(clear)
+    with _Writing(store) as writing:
+        state = state_of(snapshot, stored_nodes(store), writing.put, progress)
+        for key, node in state.nodes:
+            writing.put(NODES + key, node)
+    store.commit(_closing(snapshot))
+
+
+def state_of(
+    snapshot: SnapshotReader,
+    load: Load,
+    put: Callable[[bytes, bytes], None],
+    progress: Progress | None = None,
+) -> MapUpdate:
+    """The state map of a snapshot, while each of its rows goes to `put`.
+
+    Raises:
+        EncodingError, InvalidBlock: the snapshot is damaged, or its rows are not those of its header.
+    """
+    hashes: dict[bytes, bytes] = {}
+    total, header = snapshot.head.rows, snapshot.header
+    for done, (key, row) in enumerate(snapshot.rows(), 1):
+        put(key, row)
+        hashes[layout.row_map_key(key, row)] = hashlib.sha256(row).digest()
+        if progress is not None and (done % 1_000 == 0 or done == total):
+            progress(done, total)
+    update = PackedMap.empty(load).updated_hashed(hashes, header.height)
+    if update.map.root != header.state_root:
+        raise InvalidBlock("the rows of the snapshot are not the state of its header", height=header.height)
+    return update
+
+
+class _Writing:
+    """Pairs on their way into a store, in batches of bounded size; nobody takes them for a chain."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._batch = Batch()
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._batch.put(key, value)
+        if self._batch.size >= BATCH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._store.commit(self._batch)
+        self._batch = Batch()
+
+    def __enter__(self) -> _Writing:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._flush()
+
+
+def _closing(snapshot: SnapshotReader) -> Batch:
+    """What makes the rows a chain: the last batch."""
+    size, height = snapshot.log.size, snapshot.header.height
+    last = size - 1
+    batch = Batch()
+    batch.put(layout.leaf_key(0), snapshot.head.genesis)
+    batch.put(layout.leaf_key(last), snapshot.head.header)
+    batch.put(layout.height_key(height), last.to_bytes(8, "big"))
+    pinned = border_nodes(snapshot)
+    for (level, index), node in pinned.items():
+        batch.put(layout.pin_key(level, index), node)
+    for key, tile in partial_tiles(size, pinned):
+        batch.put(key, tile)
+    batch.put(b"mbase", encode_record(Base(size, height)))
+    batch.put(b"mcheckpoint", snapshot.head.checkpoint)
+    batch.put(b"mtip", encode_record(StoredTip(size, snapshot.log.nodes, last)))
+    batch.put(b"mformat", encode(layout.FORMAT))
+    return batch
+
+
+def border_nodes(snapshot: SnapshotReader) -> dict[tuple[int, int], bytes]:
+    """The nodes that a snapshot tells: the log's range, first and last leaf, and those beside the way of the last."""
+    size, head = snapshot.log.size, snapshot.head
+    nodes = dict(zip(cover(0, size), head.nodes, strict=True))
+    nodes[0, 0], nodes[0, size - 1] = leaf_hash(head.genesis), leaf_hash(head.header)
+    for index, path in ((0, head.first), (size - 1, head.last)):
+        plan = inclusion_nodes(index, size)
+        nodes.update(
+            zip(plan.nodes[: plan.begin], path, strict=False)
+        )  # behind it the nodes of the range, as one hash
+        nodes.update(zip(plan.nodes[plan.end :], path[plan.begin + (plan.end > plan.begin) :], strict=True))
+    return nodes
+
+
+def partial_tiles(size: int, known: dict[tuple[int, int], bytes]) -> Iterable[tuple[bytes, bytes]]:
+    """The last tile of each level, to be appended to: zeros stand for what is not known."""
+    level = 0
+    while size:
+        start = size - size % layout.TILE_WIDTH
+        hashes = [
+            known.get((layout.TILE_HEIGHT * level, index), layout.UNKNOWN) for index in range(start, size)
+        ]
+        if hashes:
+            yield layout.tile_key(level, start // layout.TILE_WIDTH), b"".join(hashes)
+        level += 1
+        size >>= layout.TILE_HEIGHT

@@ -13,7 +13,7 @@ from pathlib import Path
 from medchain.errors import InvalidBlock, NotAChain, StorageError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
-from medchain.ledger.archive import Archive
+from medchain.ledger.archive import Archive, leaf_key
 from medchain.ledger.contract import Contract, check
 from medchain.ledger.entry import Genesis, Predecessor, chain_tag
 from medchain.ledger.transition import Block, Registry, Tip
@@ -185,6 +185,11 @@ def load_tip(archive: Archive, registry: Registry) -> Tip:
     if stored.header != stored.size - 1:
         raise InvalidBlock("the stored log does not end with a header", index=stored.header)
     header = archive.header(stored.header)
+    if archive.reader.get(leaf_key(stored.size)) is not None:
+        raise InvalidBlock(
+            "a block is stored in part: this store does not write whole batches. Restore a snapshot or another copy",
+            index=stored.size,
+        )
     if archive.head(stored.size).root != stored.log.root:
         raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
     state = PackedMap.at(header.height, header.state_root, stored_nodes(archive.store))

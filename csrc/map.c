@@ -39,6 +39,7 @@ struct gather {
     bool lost; /* there are more, or some were not at hand */
     size_t count;
     uint8_t rows[BUCKET_ROWS * ROW];
+    uint8_t leaves[BUCKET_ROWS * HASH];
 };
 
 struct walk {
@@ -110,10 +111,14 @@ static void join_rows(const uint8_t *rows, const uint8_t *leaves, size_t count, 
     join(left, middle, right, count - middle, out);
 }
 
-/* The same for the rows of a bucket, or some of them. */
+static void hash_leaves(const uint8_t *rows, size_t count, uint8_t *leaves) {
+    mc_hash_many(0x00, rows, ROW, NULL, count, leaves);
+}
+
+/* The same for rows of a bucket whose leaves are not known. */
 static void hash_rows(const uint8_t *rows, size_t count, unsigned depth, uint8_t *out) {
     uint8_t leaves[BUCKET_ROWS * HASH];
-    mc_hash_many(0x00, rows, ROW, NULL, count, leaves);
+    hash_leaves(rows, count, leaves);
     join_rows(rows, leaves, count, depth, out);
 }
 
@@ -124,6 +129,20 @@ static uint64_t rows_in(const struct child *children, unsigned count) {
     return rows;
 }
 
+/* The same where all are there, as in most branches: then each pair is a node, and a level is hashed at once. */
+static bool hash_full_children(const struct child *children, unsigned count, uint8_t *out) {
+    uint8_t level[FAN * HASH];
+    for (unsigned i = 0; i < count; i++) {
+        if (!children[i].count)
+            return false;
+        memcpy(level + HASH * i, children[i].hash, HASH);
+    }
+    for (unsigned pairs = count / 2; pairs; pairs /= 2)
+        mc_node_hashes(level, pairs, level);
+    memcpy(out, level, HASH);
+    return true;
+}
+
 /* The hash over `count` neighbouring children, 1, 2, 4, 8 or 16. */
 static void hash_children(const struct child *children, unsigned count, uint8_t *out) {
     uint8_t left[HASH], right[HASH];
@@ -132,6 +151,8 @@ static void hash_children(const struct child *children, unsigned count, uint8_t 
         memcpy(out, children->count ? children->hash : EMPTY, HASH);
         return;
     }
+    if (hash_full_children(children, count, out))
+        return;
     hash_children(children, half, left);
     hash_children(children + half, half, right);
     join(left, rows_in(children, half), right, rows_in(children + half, half), out);
@@ -218,6 +239,12 @@ static bool take(struct walk *walk, unsigned depth, struct node *node) {
 
 /* Changes ----------------------------------------------------------------------------------------------------------- */
 
+/* Sorted rows with the hashes of their leaves. */
+struct rows {
+    const uint8_t *rows, *leaves;
+    size_t count;
+};
+
 /* Sorted changes: a row each, whose value hash is all zero where the row is removed. */
 struct changes {
     const uint8_t *rows;
@@ -228,12 +255,22 @@ static bool removes(const uint8_t *change) {
     return memcmp(change + HASH, EMPTY, HASH) == 0;
 }
 
-/* Cut off the changes, or rows, at the front that turn to `way` at `depth`. */
+/* Cut off the changes at the front that turn to `way` at `depth`. */
 static struct changes cut(struct changes *rest, unsigned way, unsigned depth) {
     struct changes front = {rest->rows, 0};
     while (front.count < rest->count && nibble(rest->rows + ROW * front.count, depth) == way)
         front.count++;
     rest->rows += ROW * front.count;
+    rest->count -= front.count;
+    return front;
+}
+
+/* The same for rows. */
+static struct rows cut_rows(struct rows *rest, unsigned way, unsigned depth) {
+    struct changes all = {rest->rows, rest->count};
+    struct rows front = {rest->rows, rest->leaves, cut(&all, way, depth).count};
+    rest->rows += ROW * front.count;
+    rest->leaves += HASH * front.count;
     rest->count -= front.count;
     return front;
 }
@@ -317,21 +354,23 @@ static uint8_t *make(struct walk *walk, uint8_t kind, unsigned depth, size_t siz
     return at + head;
 }
 
-static void make_bucket(struct walk *walk, struct child *self, unsigned depth, const uint8_t *rows, size_t count,
+static void make_bucket(struct walk *walk, struct child *self, unsigned depth, const struct gather *bucket,
                         struct gather *above) {
-    hash_rows(rows, count, 4 * depth, self->hash);
+    size_t count = bucket->count;
+    join_rows(bucket->rows, bucket->leaves, count, 4 * depth, self->hash);
     self->version = self->oldest = walk->version;
     self->count = count;
     if (count || depth == 0) {
         uint8_t *at = make(walk, BUCKET, depth, ROW * count);
         if (at)
-            memcpy(at, rows, ROW * count);
+            memcpy(at, bucket->rows, ROW * count);
     }
     if (!above)
         return;
     above->lost = above->lost || above->count + count > BUCKET_ROWS;
     if (!above->lost) {
-        memcpy(above->rows + ROW * above->count, rows, ROW * count);
+        memcpy(above->rows + ROW * above->count, bucket->rows, ROW * count);
+        memcpy(above->leaves + HASH * above->count, bucket->leaves, HASH * count);
         above->count += count;
     }
 }
@@ -367,7 +406,7 @@ static void make_branch(struct walk *walk, struct child *self, unsigned depth, c
 }
 
 /* Rows after changes: both are walked in order, a change before the row that it replaces. `out` may be NULL, to count. */
-static size_t merge(struct changes rows, struct changes changes, uint8_t *out) {
+static size_t merge(struct rows rows, struct changes changes, struct gather *out) {
     size_t count = 0, i = 0, j = 0;
     while (i < rows.count || j < changes.count) {
         const uint8_t *row = rows.rows + ROW * i, *change = changes.rows + ROW * j;
@@ -376,21 +415,28 @@ static size_t merge(struct changes rows, struct changes changes, uint8_t *out) {
         j += order >= 0;
         if (order >= 0 && removes(change))
             continue;
-        if (out)
-            memcpy(out + ROW * count, order >= 0 ? change : row, ROW);
+        if (out && order >= 0) {
+            memcpy(out->rows + ROW * count, change, ROW);
+            hash_leaves(change, 1, out->leaves + HASH * count);
+        } else if (out) {
+            memcpy(out->rows + ROW * count, row, ROW);
+            memcpy(out->leaves + HASH * count, rows.leaves + HASH * (i - 1), HASH);
+        }
         count++;
     }
     return count;
 }
 
-static void make_merged_bucket(struct walk *walk, struct child *self, unsigned depth, struct changes rows,
+static void make_merged_bucket(struct walk *walk, struct child *self, unsigned depth, struct rows rows,
                                struct changes changes, struct gather *above) {
-    uint8_t merged[BUCKET_ROWS * ROW];
-    make_bucket(walk, self, depth, merged, merge(rows, changes, merged), above);
+    struct gather bucket;
+    bucket.lost = false;
+    bucket.count = merge(rows, changes, &bucket);
+    make_bucket(walk, self, depth, &bucket, above);
 }
 
 /* The subtree that holds `rows` after `changes`. */
-static void build(struct walk *walk, struct child *self, unsigned depth, struct changes rows, struct changes changes,
+static void build(struct walk *walk, struct child *self, unsigned depth, struct rows rows, struct changes changes,
                   struct gather *above) {
     struct child children[FAN];
     if (merge(rows, changes, NULL) <= BUCKET_ROWS) {
@@ -405,7 +451,8 @@ static void build(struct walk *walk, struct child *self, unsigned depth, struct 
     }
     memset(children, 0, sizeof children);
     for (unsigned i = 0; i < FAN; i++) {
-        struct changes some = cut(&rows, i, depth), part = cut(&changes, i, depth);
+        struct rows some = cut_rows(&rows, i, depth);
+        struct changes part = cut(&changes, i, depth);
         if (!some.count && !part.count)
             continue;
         walk->path[depth] = (uint8_t)i;
@@ -432,7 +479,7 @@ static void change_branch(struct walk *walk, struct child *self, unsigned depth,
         else if (children[i].count)
             change(walk, &children[i], depth + 1, part, whole, &gathered);
         else
-            build(walk, &children[i], depth + 1, (struct changes){part.rows, 0}, part, &gathered);
+            build(walk, &children[i], depth + 1, (struct rows){part.rows, part.rows, 0}, part, &gathered);
     }
     if (rows_in(children, FAN) > BUCKET_ROWS) {
         make_branch(walk, self, depth, children);
@@ -443,14 +490,14 @@ static void change_branch(struct walk *walk, struct child *self, unsigned depth,
     walk->damaged = walk->damaged || gathered.lost;
     walk->used = used;
     walk->made = made;
-    make_bucket(walk, self, depth, gathered.rows, gathered.count, above);
+    make_bucket(walk, self, depth, &gathered, above);
 }
 
 static void change(struct walk *walk, struct child *self, unsigned depth, struct changes changes, bool whole,
                    struct gather *above) {
     struct node node;
     struct child children[FAN];
-    uint8_t hash[HASH];
+    uint8_t hash[HASH], leaves[BUCKET_ROWS * HASH];
     if (!take(walk, depth, &node)) {
         walk->damaged = true;
         return;
@@ -459,7 +506,8 @@ static void change(struct walk *walk, struct child *self, unsigned depth, struct
         read_children(&node, children);
         hash_children(children, FAN, hash);
     } else {
-        hash_rows(node.data, node.rows, 4 * depth, hash);
+        hash_leaves(node.data, node.rows, leaves);
+        join_rows(node.data, leaves, node.rows, 4 * depth, hash);
     }
     if (memcmp(hash, self->hash, HASH) != 0) {
         walk->damaged = true;
@@ -468,7 +516,7 @@ static void change(struct walk *walk, struct child *self, unsigned depth, struct
     if (node.branch)
         change_branch(walk, self, depth, children, changes, whole || may_shrink(self, changes), above);
     else
-        build(walk, self, depth, (struct changes){node.data, node.rows}, changes, above);
+        build(walk, self, depth, (struct rows){node.data, leaves, node.rows}, changes, above);
 }
 
 int mc_map_change(const uint8_t *nodes, const uint64_t *offsets, size_t count, uint8_t *root, uint64_t *numbers,

@@ -41,7 +41,7 @@ class Ticking(Contract):
     """Each tick writes its row and sets the next."""
 
     name = "ticking"
-    rows = Table(TickRow, public=True)
+    lanes = Table(TickRow, public=True)
 
     @handles(Start)
     def start(self, context: Context, message: Start) -> None:
@@ -50,7 +50,7 @@ class Ticking(Contract):
 
     @handles(Tick)
     def tick(self, context: Context, message: Tick) -> None:
-        self.rows[message.lane] = TickRow(context.height)
+        self.lanes[message.lane] = TickRow(context.height)
         context.schedule(context.time + 1, message)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,8 +24,8 @@ from medchain.ledger.system import WINDOW, LedgerTables, highest
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Receipt, Registry, Tip
 from medchain.records import from_value
-from medchain.storage.blobs import BlobStore
 from medchain.storage.api import Snapshot
+from medchain.storage.blobs import BlobStore
 from medchain.storage.mark import Mark
 
 __all__ = ["EMPTY_BLOCK_MS", "Writer"]

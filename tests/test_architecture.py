@@ -30,6 +30,7 @@ FLOORS = [
     "_opening",
     "_proving",
     "_snapshots",
+    "_reading",
     "chain",
     "transparency",
     "identity",

@@ -1,0 +1,241 @@
+"""The reading half of an open chain: what it is, where it stands, what it proves to outsiders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike
+from typing import Any, TypeVar
+
+from medchain._proving import entry_index, prove_entry, prove_row
+from medchain._snapshots import open_snapshot, signed_moment, snapshot_to
+from medchain._writer import Writer
+from medchain.errors import ConsensusError, InvalidBlock, StorageError
+from medchain.keys.party import Party
+from medchain.ledger.archive import Archive
+from medchain.ledger.audit import AuditReport, Progress, audit
+from medchain.ledger.checkpoint import Checkpoint
+from medchain.ledger.entry import Entry, Genesis, Header, Predecessor
+from medchain.ledger.keys import current_party
+from medchain.ledger.note import VerifierKey
+from medchain.ledger.snapshot import SnapshotHead
+from medchain.ledger.tables import Table, TableView
+from medchain.ledger.transition import Registry
+from medchain.ledger.trust import Trust
+from medchain.merkle import ConsistencyProof, Head
+from medchain.policy import GateSet
+
+__all__ = ["ChainReading"]
+
+V = TypeVar("V")
+Path_ = str | PathLike[str]
+
+
+class ChainReading:
+    """What an open chain tells, whether it is open for reading or for writing. `Chain` adds how it opens and writes."""
+
+    _archive: Archive
+    _registry: Registry
+    _genesis: Genesis
+    _writer: Writer | None
+    _closed: bool
+
+    # What the chain is.
+
+    @property
+    def genesis(self) -> Genesis:
+        """The document that founded it."""
+        return self._genesis
+
+    @property
+    def origin(self) -> str:
+        """Public name of the log."""
+        return self._genesis.origin
+
+    @property
+    def tag(self) -> bytes:
+        """The chain tag, 32 bytes, from which wallets derive personas."""
+        return self._genesis.tag
+
+    @property
+    def id(self) -> bytes:
+        """The chain id, 32 bytes, which every signature covers."""
+        return self._genesis.id
+
+    @property
+    def gate(self) -> GateSet | None:
+        """The parties of the gate, to bind policies with; None for a chain without one."""
+        if not self._genesis.gate:
+            return None
+        return GateSet(self._genesis.gate_threshold, self._genesis.gate)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened without the authority's wallet."""
+        return self._writer is None
+
+    @property
+    def trust(self) -> Trust:
+        """What others need to verify this chain: hand it out on a way that the chain's server does not control."""
+        return Trust((VerifierKey(self.origin, self._genesis.log_key),), self.id, self.tag)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"height {self.height}, {self.head.size} leaves"
+        return f"<Chain {self.origin} {self.id.hex()[:12]}… {state}{', read-only' if self.read_only else ''}>"
+
+    def _repr_html_(self) -> str:
+        if self._closed:
+            return f"<b>{self.origin}</b> <code>{self.id.hex()[:12]}…</code>, closed"
+        return (
+            f"<b>{self.origin}</b> <code>{self.id.hex()[:12]}…</code><br>height {self.height}, "
+            f"{self.head.size} leaves under <code>{self.head.root.hex()[:12]}…</code>"
+        )
+
+    # Where it stands.
+
+    @property
+    def head(self) -> Head:
+        """Size and root of the log."""
+        return self._archive.tip().log.head if self._writer is None else self._require_writer().tip.head
+
+    @property
+    def height(self) -> int:
+        """Height of the last block."""
+        return self.header().height
+
+    def header(self, height: int | None = None) -> Header:
+        """The header at `height`, the last one by default; IndexError if there is none yet."""
+        if height is None and self._writer is not None:
+            return self._require_writer().tip.header
+        index = self._archive.tip().header if height is None else self._archive.header_index(height)
+        try:
+            header: Entry | Header | None = self._archive.parsed(index)
+        except IndexError:
+            header = None
+        if not isinstance(header, Header):
+            raise InvalidBlock("the store has no header where one should be", height=height, index=index)
+        return header
+
+    def entry(self, index: int) -> Entry | Header:
+        """The entry, or header, at a log index; IndexError if the log is shorter."""
+        return self._archive.parsed(index)
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Entry]]:
+        """Entries with their log index, from `start` on; headers are passed over."""
+        for index in range(start, self.head.size if stop is None else min(stop, self.head.size)):
+            found_here = self._archive.parsed(index)
+            if isinstance(found_here, Entry):
+                yield index, found_here
+
+    def table(self, table: Table[V]) -> TableView[V]:
+        """The rows of a contract's table, to read."""
+        return table.view(self._archive)
+
+    def party(self, id: bytes) -> Party | None:
+        """A registered party with its current keys; None if unknown or revoked."""
+        return current_party(self._archive, id)
+
+    # Proving.
+
+    def checkpoint(self, *, fresh: bool = False) -> Checkpoint:
+        """The log's signed statement of its size and root.
+
+        A chain open for reading gives the last one that the writer signed.
+
+        Args:
+            fresh: if the last block is older than 60 s, log an empty one first, so that the state is proved as of now.
+
+        Raises:
+            StorageError: nothing was signed yet, or another copy of this chain has signed.
+        """
+        if self._writer is not None:
+            writer = self._require_writer()
+            if fresh:
+                writer.refresh()
+            return writer.checkpoint()
+        note = self._archive.checkpoint()
+        if note is None:
+            raise StorageError("the writer has not signed a checkpoint yet")
+        return Checkpoint.parse(note)
+
+    def prove(self, what: Any, *, checkpoint: Checkpoint | None = None) -> bytes:
+        """A tlog-proof that an entry is in the log: bytes for a file that other tools read, too.
+
+        Args:
+            what: a log index, a `Receipt`, or what an entry gave, like a decision (its ``entry``).
+            checkpoint: the checkpoint to prove it under; the current one by default.
+
+        Raises:
+            IndexError: the checkpoint does not cover it.
+        """
+        return prove_entry(self._archive, entry_index(what), checkpoint or self.checkpoint())
+
+    def prove_state(self, table: Table[V], key: Any, *, at: int | None = None, fresh: bool = False) -> bytes:
+        """A tlog-proof of the row under `key` of a table, or that there is none.
+
+        Args:
+            table: declared by a contract class, like ``Keys.parties``.
+            key: of the row.
+            at: height of the block as of which to prove it, one of the last 1,024; the last signed one by default.
+            fresh: see `checkpoint`.
+
+        Raises:
+            IndexError: there is no such block yet, or its state is not kept any more.
+        """
+        return prove_row(self._archive, table, key, self.checkpoint(fresh=fresh), at)[0]
+
+    def prove_absent(self, table: Table[V], key: Any, *, at: int | None = None, fresh: bool = False) -> bytes:
+        """As `prove_state`, that there is no row under `key`; ValueError if there is one."""
+        proof, present = prove_row(self._archive, table, key, self.checkpoint(fresh=fresh), at)
+        if present:
+            raise ValueError(f"{table.contract}.{table.name} has a row under {key!r}")
+        return proof
+
+    def prove_consistency(self, old: int, new: int) -> ConsistencyProof:
+        """That the log of `new` leaves begins with the log of `old` leaves (RFC 9162 section 2.1.4)."""
+        return self._archive.prove_consistency(old, new)
+
+    def audit(self, progress: Progress | None = None, *, snapshot: Path_ | None = None) -> AuditReport:
+        """Read the whole chain again from its genesis: every hash, signature, outcome and row.
+
+        Args:
+            progress: called as ``progress(leaves done, leaves in all)``.
+            snapshot: for a chain that was restored from this file, and is read from there.
+
+        Raises:
+            InvalidBlock: the first contradiction, with its place.
+            ConsensusError: a contract of the chain is not installed here.
+            StorageError: the chain was restored, and no snapshot is named.
+        """
+        if snapshot is None:
+            return audit(self._archive, self._registry, progress)
+        with open_snapshot(snapshot, self.trust) as start:
+            return audit(self._archive, self._registry, progress, snapshot=start)
+
+    # Copies.
+
+    def snapshot(self, path: Path_, *, progress: Progress | None = None) -> SnapshotHead:
+        """Write the state as of now into a file, while blocks go on. Equal states give equal files.
+
+        It holds rows, last header and checkpoint; no history, no sealed data and no key. Keep it apart from the mark.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        moment = signed_moment(self._archive) if self._writer is None else self._require_writer().moment()
+        return snapshot_to(self._archive, moment, path, progress)
+
+    @property
+    def ended(self) -> Predecessor:
+        """What a chain that goes on from this one names as its `predecessor`."""
+        return Predecessor(self.origin, self.head.size, self.head.root)
+
+    # What both halves ask.
+
+    def _require_writer(self) -> Writer:
+        if self._closed:
+            raise ValueError("the chain is closed")
+        if self._writer is None:
+            raise ConsensusError(
+                "the chain is open for reading only; open it with its authority's wallet to write"
+            )
+        return self._writer

@@ -28,7 +28,15 @@ from medchain.ledger.draft import Signed
 PACKAGE = Path(medchain.__file__).parent
 WHERE = tuple(
     str(PACKAGE / name)
-    for name in ("chain.py", "_reading.py", "_opening.py", "_writer.py", "storage", "consensus", "ledger/archive.py")
+    for name in (
+        "chain.py",
+        "_reading.py",
+        "_opening.py",
+        "_writer.py",
+        "storage",
+        "consensus",
+        "ledger/archive.py",
+    )
 )
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 """A file that was just being opened is closed when it is forgotten, and that is all there is to do."""

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy(
     {
         "Application": "medchain.consensus.engine",
         "Engine": "medchain.consensus.engine",
+        "Notifier": "medchain.consensus.notifier",
         "Solo": "medchain.consensus.solo",
         "Submission": "medchain.consensus.engine",
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
@@ -38,10 +39,19 @@ class Application(Protocol):
 
 
 class Submission:
-    """A transaction on its way. Wait with `result`, or ``await`` it; giving up waiting does not take it back."""
+    """A transaction on its way. Wait with `result`, or ``await`` it.
 
-    def __init__(self, id: bytes) -> None:
+    Giving up waiting, by a timeout or because the waiting task is cancelled, does not take it back: it goes on to
+    become final. Submitting the same bytes again gives a submission with the same receipt.
+
+    Args:
+        id: of the transaction.
+        later: runs the callbacks of clients; by default whoever resolves the submission does.
+    """
+
+    def __init__(self, id: bytes, later: Callable[[Callable[[], object]], None] | None = None) -> None:
         self.id = id
+        self._later = later or _now
         self._future: concurrent.futures.Future[Receipt] = concurrent.futures.Future()
 
     def __repr__(self) -> str:
@@ -51,7 +61,7 @@ class Submission:
         return f"<Submission {self.id.hex()[:12]}… {state}>"
 
     def resolve(self, outcome: Receipt | BaseException) -> None:
-        """Say what came of it; called once by the engine."""
+        """Say what came of it; called once on behalf of the engine, but not by the thread that makes blocks."""
         if isinstance(outcome, BaseException):
             self._future.set_exception(outcome)
         else:
@@ -83,6 +93,14 @@ class Submission:
         """
         return accepted(self.receipt(timeout))
 
+    def add_done_callback(self, call: Callable[[Submission], object]) -> None:
+        """Have ``call(submission)`` run once it is known what came of it.
+
+        It runs on a thread for callbacks, in order with others, and may send transactions and wait for them. What it
+        raises is logged. A slow one delays other callbacks, and the closing of the chain, but no block.
+        """
+        self._future.add_done_callback(lambda _: self._later(functools.partial(call, self)))
+
     def __await__(self) -> Generator[Any, None, Receipt]:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
@@ -100,6 +118,10 @@ class Submission:
         self._future.add_done_callback(wake)
         yield from waiter.__await__()
         return self.result(0)
+
+
+def _now(call: Callable[[], object]) -> None:
+    call()
 
 
 def accepted(receipt: Receipt) -> Receipt:
@@ -123,6 +145,14 @@ class Engine(ABC):
     @abstractmethod
     def run(self, action: Callable[[], None]) -> None:
         """Run `action` between two blocks and wait for it. What it raises is raised here, and stops the engine."""
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Wait until what was taken before is final and those who wait for it know.
+
+        Raises:
+            ConsensusError: as `submit`.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """The embedded engine: one authority, one thread that makes blocks, group commit.
 
 A block closes when nothing waits any more, at 2,000 transactions, at 4 MB, or when it has been open for 20 ms; its
-commit is durable before anybody learns of it. A commit that fails stops the engine: whether the store has the block or
-not, nothing may be built on a guess. What was not final by then is answered with a ConsensusError.
+commit is durable before anybody learns of it, on the notifier's thread. A commit that fails stops the engine: whether
+the store has the block or not, nothing may be built on a guess. What was not final by then is answered with a
+ConsensusError.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from medchain.consensus.engine import Application, Engine, Submission
+from medchain.consensus.notifier import Notifier
 from medchain.errors import ConsensusError, InvalidTransaction, Locked
 from medchain.keys.signing import self_test
 from medchain.ledger.transaction import Transaction
@@ -63,6 +65,7 @@ class Solo(Engine):
     def __init__(self, application: Application) -> None:
         self.failure: BaseException | None = None
         self._application = application
+        self._notifier = Notifier()
         self._waiting: deque[_Item] = deque()
         self._closing = False
         self._pid = os.getpid()
@@ -74,7 +77,7 @@ class Solo(Engine):
         self._thread.start()
 
     def submit(self, transaction: Transaction) -> Submission:
-        submission = Submission(transaction.id)
+        submission = self._notifier.submission(transaction.id)
         self._put(_Sent(transaction, submission))
         return submission
 
@@ -85,6 +88,10 @@ class Solo(Engine):
         if item.error is not None:
             raise item.error
 
+    def drain(self) -> None:
+        self.run(lambda: None)
+        self._notifier.flush()
+
     def close(self) -> None:
         if os.getpid() != self._pid:
             return
@@ -94,6 +101,7 @@ class Solo(Engine):
             self._room.notify_all()
         if threading.current_thread() is not self._thread:
             self._thread.join()
+            self._notifier.close()
 
     def _put(self, item: _Item) -> None:
         if os.getpid() != self._pid:
@@ -147,26 +155,23 @@ class Solo(Engine):
 
     def _block(self, item: _Sent | None) -> None:
         """Make one block of what is due, of `item`, and of what comes while it is open."""
-        pending: list[Submission] = []
-        taken: list[tuple[Submission, Receipt]] = []
+        taken = [] if item is None else [item.submission]
+        receipts: list[Receipt] = []
         action: _Action | None = None
         try:
             with self._application.begin() as builder:
                 builder.run_timers()
-                action = self._fill(builder, item, pending, taken)
+                action = self._fill(builder, item, taken, receipts)
                 block = None if builder.empty else builder.close()
             if block is not None:
                 self._application.commit(block)
         except BaseException as error:
-            for submission in pending:
-                if not submission.done:
-                    submission.resolve(_stopped(error))
+            self._notifier.tell((submission, _stopped(error)) for submission in taken)
             if action is not None:
                 action.error = _stopped(error)
                 action.done.set()
             raise
-        for submission, receipt in taken:
-            submission.resolve(receipt)
+        self._notifier.tell(zip(taken, receipts, strict=True))
         if action is not None:
             self._act(action)
 
@@ -174,38 +179,42 @@ class Solo(Engine):
         self,
         builder: BlockBuilder,
         item: _Sent | None,
-        pending: list[Submission],
-        taken: list[tuple[Submission, Receipt]],
+        taken: list[Submission],
+        receipts: list[Receipt],
     ) -> _Action | None:
-        """Execute `item` and what waits behind it, until the block is full; the action that came in between, if any."""
-        receipts: dict[Transaction, Receipt] = {}
+        """Execute `item` and what waits behind it, until the block is full; the action that came in between, if any.
+
+        What may not enter is told so at once and leaves `taken`; of the rest each has its receipt when it is executed.
+        """
+        known: dict[Transaction, Receipt] = {}
         deadline = time.monotonic() + BLOCK_SECONDS
         while item is not None:
-            pending.append(item.submission)
-            receipt = self._execute(builder, receipts, item)
-            if receipt is not None:
-                taken.append((item.submission, receipt))
+            try:
+                receipts.append(self._execute(builder, known, item.transaction))
+            except InvalidTransaction as error:
+                self._notifier.tell([(taken.pop(), error)])
             if builder.size >= BLOCK_BYTES or len(taken) >= BLOCK_TRANSACTIONS or time.monotonic() > deadline:
                 return None
             following = self._take(0)
             if isinstance(following, _Action):
                 return following
             item = following
+            if item is not None:
+                taken.append(item.submission)
         return None
 
     def _execute(
-        self, builder: BlockBuilder, receipts: dict[Transaction, Receipt], item: _Sent
-    ) -> Receipt | None:
-        """The receipt of a transaction: its first one, if the same bytes are committed already or in this block."""
-        transaction = item.transaction
-        receipt = receipts.get(transaction) or self._application.lookup(transaction)
+        self, builder: BlockBuilder, known: dict[Transaction, Receipt], transaction: Transaction
+    ) -> Receipt:
+        """The receipt of a transaction: its first one, if the same bytes are committed already or in this block.
+
+        Raises:
+            InvalidTransaction: it may not enter.
+        """
+        receipt = known.get(transaction) or self._application.lookup(transaction)
         if receipt is None:
-            try:
-                receipt = builder.add(transaction)
-            except InvalidTransaction as error:
-                item.submission.resolve(error)
-                return None
-        receipts[transaction] = receipt
+            receipt = builder.add(transaction)
+        known[transaction] = receipt
         return receipt
 
     def _stop(self) -> None:
@@ -220,7 +229,7 @@ class Solo(Engine):
                 item.error = _stopped(self.failure)
                 item.done.set()
             else:
-                item.submission.resolve(_stopped(self.failure))
+                self._notifier.tell([(item.submission, _stopped(self.failure))])
 
 
 def _stopped(cause: BaseException | None) -> ConsensusError:

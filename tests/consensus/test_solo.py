@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,10 +65,13 @@ class Ledger:
         self.may_commit.set()
         self.committing = threading.Event()
         self.fault: BaseException | None = None
+        self.no_snapshot: BaseException | None = None
         self.due: float | None = None
 
     @contextmanager
     def begin(self) -> Iterator[Any]:
+        if self.no_snapshot is not None:
+            raise self.no_snapshot
         yield Builder(sum(map(len, self.blocks)))
 
     def commit(self, block: Any) -> None:
@@ -236,6 +240,40 @@ class TestTheEnd:
                 attempt()
         assert ledger.blocks == []
 
+    def test_who_was_to_begin_the_block_hears_why_there_is_none(self, engine: Solo, ledger: Ledger) -> None:
+        ledger.no_snapshot = StorageFull("no room for another reader")
+        with pytest.raises(ConsensusError, match="another reader"):
+            send(engine).receipt(SOON)
+
+    def test_what_was_refused_entrance_stays_so_when_the_commit_fails(
+        self, engine: Solo, ledger: Ledger
+    ) -> None:
+        held(engine, ledger)
+        sent = [send(engine, b"bad"), send(engine)]
+        ledger.may_commit.set()
+        with pytest.raises(InvalidTransaction):
+            sent[0].receipt(SOON)
+        sent[1].receipt(SOON)
+        ledger.fault = StorageFull("no room")
+        sent = [send(engine, b"bad"), send(engine)]
+        for each, error in zip(sent, (InvalidTransaction, ConsensusError), strict=True):
+            with pytest.raises(error):
+                each.receipt(SOON)
+
+    def test_draining_waits_for_what_was_taken_and_goes_on(self, engine: Solo, ledger: Ledger) -> None:
+        told: list[Submission] = []
+        sent = [held(engine, ledger), *(send(engine) for _ in range(5))]
+        sent[-1].add_done_callback(told.append)
+        draining = threading.Thread(target=engine.drain)
+        draining.start()
+        draining.join(0.05)
+        assert draining.is_alive(), "it did not wait"
+        ledger.may_commit.set()
+        draining.join(SOON)
+        assert all(each.done for each in sent)
+        assert told == sent[-1:]
+        assert send(engine).result(SOON).ok
+
     def test_actions_run_between_blocks_and_what_they_raise_stops_it(
         self, engine: Solo, ledger: Ledger
     ) -> None:
@@ -322,6 +360,114 @@ class TestAwaiting:
             return await world.chain.submit(world.sign(world.body(Add(5), world.authority), world.authority))
 
         assert asyncio.run(client()).ok
+
+
+class TestCallbacks:
+    def test_clients_never_run_on_the_thread_that_makes_blocks(self, engine: Solo, ledger: Ledger) -> None:
+        threads: list[threading.Thread] = []
+
+        class Loop(asyncio.SelectorEventLoop):
+            def call_soon_threadsafe(self, *arguments: Any, **more: Any) -> Any:
+                threads.append(threading.current_thread())
+                return super().call_soon_threadsafe(*arguments, **more)
+
+        async def client() -> None:
+            first = held(engine, ledger)
+            first.add_done_callback(lambda _: threads.append(threading.current_thread()))
+            waiting = asyncio.ensure_future(wait(first))
+            await asyncio.sleep(0)
+            ledger.may_commit.set()
+            assert (await waiting).ok
+
+        async def wait(submission: Submission) -> Receipt:
+            return await submission
+
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(client())
+        engine.drain()
+        assert {each.name for each in threads} >= {"medchain-notifier", "medchain-callbacks"}
+        assert engine._thread not in threads
+
+    def test_a_loop_that_is_stuck_holds_up_no_block(self, engine: Solo, ledger: Ledger) -> None:
+        stuck, go_on = threading.Event(), threading.Event()
+
+        class Loop(asyncio.SelectorEventLoop):
+            def call_soon_threadsafe(self, *arguments: Any, **more: Any) -> Any:
+                if threading.current_thread().name == "medchain-notifier":
+                    stuck.set()
+                    assert go_on.wait(SOON)
+                return super().call_soon_threadsafe(*arguments, **more)
+
+        async def wait(submission: Submission) -> Receipt:
+            return await submission
+
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            first = held(engine, ledger)
+            task = runner.get_loop().create_task(wait(first))
+            runner.get_loop().run_until_complete(asyncio.sleep(0))
+            ledger.may_commit.set()
+            assert stuck.wait(SOON)
+            for _ in range(3):
+                before = len(ledger.blocks)
+                send(engine)
+                eventually(lambda before=before: len(ledger.blocks) > before)
+            go_on.set()
+            assert runner.get_loop().run_until_complete(task).ok
+
+    def test_a_slow_callback_holds_up_neither_blocks_nor_answers(self, engine: Solo) -> None:
+        go_on, order = threading.Event(), []
+        first = send(engine)
+        first.add_done_callback(lambda _: go_on.wait(SOON))
+        first.add_done_callback(lambda _: order.append("first"))
+        second = send(engine)
+        second.add_done_callback(lambda _: order.append("second"))
+        assert second.result(SOON).ok
+        assert send(engine).result(SOON).ok
+        assert order == []
+        go_on.set()
+        eventually(lambda: order == ["first", "second"])
+
+    def test_a_callback_may_send_and_wait(self, engine: Solo) -> None:
+        receipts: list[Receipt] = []
+        first = send(engine)
+        first.add_done_callback(lambda _: receipts.append(send(engine).result(SOON)))
+        eventually(lambda: len(receipts) == 1)
+        assert receipts[0].index == first.result().index + 1
+
+    def test_a_callback_that_fails_is_logged_and_the_next_one_runs(
+        self, engine: Solo, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        told: list[Submission] = []
+        first = send(engine)
+        first.add_done_callback(lambda _: 1 / 0)
+        first.add_done_callback(told.append)
+        eventually(lambda: told == [first])
+        [record] = caplog.records
+        assert record.levelno == logging.ERROR
+        assert record.exc_info is not None
+        assert record.exc_info[0] is ZeroDivisionError
+
+    def test_closing_waits_for_callbacks_and_later_ones_run_at_once(self, engine: Solo) -> None:
+        told: list[threading.Thread] = []
+        first = send(engine)
+
+        def slow(_: Submission) -> None:
+            threading.Event().wait(0.05)
+            told.append(threading.current_thread())
+
+        first.add_done_callback(slow)
+        engine.close()
+        assert [each.name for each in told] == ["medchain-callbacks"]
+        first.add_done_callback(lambda _: told.append(threading.current_thread()))
+        assert told[1] is threading.current_thread()
+
+    def test_a_callback_may_close(self, engine: Solo) -> None:
+        ended = threading.Event()
+        first = send(engine)
+        first.add_done_callback(lambda _: (engine.close(), ended.set()))
+        assert ended.wait(SOON)
+        with pytest.raises(ConsensusError, match="is closed"):
+            send(engine)
 
 
 def test_a_timer_that_is_due_needs_no_transaction(world: World) -> None:

@@ -16,8 +16,9 @@ from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive
 from medchain.ledger.audit import load_map
 from medchain.ledger.checkpoint import Checkpoint
-from medchain.ledger.contract import Contract, check
+from medchain.ledger.contract import Contract
 from medchain.ledger.entry import Genesis, Header, Predecessor, chain_tag
+from medchain.ledger.registration import check
 from medchain.ledger.tables import Table
 from medchain.ledger.transition import Registry, Tip
 from medchain.merkle import leaf_hash
@@ -170,16 +171,14 @@ def check_mark(archive: Archive, mark: Mark) -> None:
         raise InvalidBlock(f"the stored log is not the one that was signed at size {mark.latest.size}")
 
 
-def load_tip(archive: Archive, registry: Registry | None) -> Tip:
+def load_tip(archive: Archive) -> Tip:
     """Where a stored chain stands: what the next block builds on, checked against the last header and the tiles.
 
     Args:
         archive: the chain, on one moment.
-        registry: of the node that executes the next block; None for who only reads, and needs no contracts.
 
     Raises:
         InvalidBlock: what is stored contradicts itself.
-        ConsensusError: a contract of the chain is not installed here.
     """
     stored = archive.tip()
     if stored.header != stored.size - 1:
@@ -188,7 +187,7 @@ def load_tip(archive: Archive, registry: Registry | None) -> Tip:
     if archive.head(stored.size).root != stored.log.root:
         raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
     state_map = load_map(archive, header)
-    return Tip(header, stored.log, state_map, {} if registry is None else registry.active(archive))
+    return Tip(header, stored.log, state_map)
 
 
 def stored_row(
@@ -214,5 +213,5 @@ def stored_row(
             raise StorageError(
                 "the writer has not signed the last block yet; the state cannot be proved as of it"
             )
-        tip = known if known is not None and known.head == head else load_tip(archive, None)
+        tip = known if known is not None and known.head == head else load_tip(archive)
         return tip, archive.get(table.view(archive).order_key(key)), checkpoint

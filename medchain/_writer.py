@@ -107,7 +107,8 @@ class Writer:
         return None if due is None else max(0.0, (due[0] - self._clock()) / 1000)
 
     def submit(self, transaction: Transaction) -> Submission:
-        """Hand a transaction to the engine."""
+        """Hand a transaction to the engine; InvalidTransaction if it asks for a contract that is not here."""
+        self._registry.check_intake(transaction.body)
         return self.engine.submit(transaction)
 
     def refresh(self) -> None:

@@ -30,6 +30,7 @@ from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract, wire_name
 from medchain.ledger.draft import Signed, signer_ref
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, check_origin
+from medchain.ledger.governance.contract import gate_of
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.proof import EntryExtra, LogProof, StateExtra, extra_bytes
@@ -164,7 +165,8 @@ class Chain:
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             check_mark(archive, kept)
             with store.snapshot() as moment:
-                tip = load_tip(archive.at(moment), registry)
+                tip = load_tip(archive.at(moment))
+                registry.active(archive.at(moment), tip.header.height + 1)
             return cls._writing(
                 archive, registry, genesis, tip, authority, blobs_at(path, blobs), kept, clock
             )
@@ -242,10 +244,10 @@ class Chain:
 
     @property
     def gate(self) -> GateSet | None:
-        """The parties of the gate, to bind policies with; None for a chain without one."""
-        if not self._genesis.gate:
-            return None
-        return GateSet(self._genesis.gate_threshold, self._genesis.gate)
+        """The gate as it is now, to bind policies with; None for a chain without one."""
+        with self._archive.store.snapshot() as moment:
+            threshold, members = gate_of(self._archive.at(moment))
+        return GateSet(threshold, members) if members else None
 
     @property
     def read_only(self) -> bool:

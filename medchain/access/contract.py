@@ -49,6 +49,7 @@ from medchain.access.rows import (
 )
 from medchain.access.rules import check_policy, erasers, is_emergency, load_policy, quorum_of, within
 from medchain.ledger.contract import Context, Contract, handles
+from medchain.ledger.governance.rows import GATE_THRESHOLD, GovernanceTables
 from medchain.ledger.keys import Keys
 from medchain.ledger.tables import Table
 from medchain.policy.bound import BoundClause, BoundPolicy
@@ -153,16 +154,16 @@ class AccessContract(Contract):
         )
 
     def _check_parties(self, context: Context, policy: BoundPolicy) -> None:
-        """Everybody whom a policy names is a live party, and its gate one that the genesis has named."""
+        """Everybody whom a policy names is a live party, and its gate is the gate of now, with its threshold."""
         parties = context.read(Keys.parties)
         for party in policy.ids:
             row = parties.get(party)
             context.require(row is not None and row.key is not None, "unknown-party")
-        for member in policy.gate.members if policy.gate is not None else ():
-            context.require(
-                parties[member].sponsor is None and parties[member].kind in ("gate", "authority"),
-                "foreign-gate",
-            )
+        if policy.gate is not None:
+            members = tuple(context.read(GovernanceTables.gate))
+            threshold = context.read(GovernanceTables.parameters)[GATE_THRESHOLD].value
+            context.require(tuple(sorted(policy.gate.members)) == members, "foreign-gate")
+            context.require(policy.gate.threshold == threshold, "foreign-gate")
 
     @handles(Erase)
     def erase(self, context: Context, message: Erase) -> None:

@@ -146,7 +146,7 @@ class Solo(Engine):
 
     def _block(self, item: _Sent | None) -> None:
         """Make one block of what is due, of `item`, and of what comes while it is open."""
-        pending: list[Submission] = []
+        pending = [] if item is None else [item.submission]  # a block may fail before it begins
         taken: list[tuple[Submission, Receipt]] = []
         action: _Action | None = None
         try:
@@ -180,7 +180,6 @@ class Solo(Engine):
         receipts: dict[Transaction, Receipt] = {}
         deadline = time.monotonic() + BLOCK_SECONDS
         while item is not None:
-            pending.append(item.submission)
             receipt = self._execute(builder, receipts, item)
             if receipt is not None:
                 taken.append((item.submission, receipt))
@@ -189,6 +188,8 @@ class Solo(Engine):
             following = self._take(0)
             if isinstance(following, _Action):
                 return following
+            if following is not None:
+                pending.append(following.submission)
             item = following
         return None
 

@@ -38,7 +38,7 @@ __getattr__, __dir__, __all__ = lazy(
         "Trust": "medchain.ledger.trust",
         "VerifierKey": "medchain.ledger.note",
         "Verified": "medchain.ledger.verify",
-        "check": "medchain.ledger.contract",
+        "check": "medchain.ledger.registration",
         "handles": "medchain.ledger.contract",
         "verify": "medchain.ledger.verify",
         "verify_state": "medchain.ledger.verify",

@@ -18,6 +18,7 @@ from medchain.encoding import encode
 from medchain.errors import EncodingError
 from medchain.keys.party import Party
 from medchain.ledger.contract import TIME_LIMIT, Event
+from medchain.ledger.governance.rows import AUTHORITY_THRESHOLD, GATE_THRESHOLD, PARAMETERS
 from medchain.records import decode_record, encode_record, length, short
 
 __all__ = [
@@ -121,7 +122,7 @@ class Genesis:
         log_key: Ed25519 key that signs checkpoints.
         authorities: parties that govern, with their full keys; `threshold` of them act together.
         gate: parties of the gate, with their full keys; `gate_threshold` of them release.
-        parameters: named numbers of the chain.
+        parameters: values of parameters that begin with another one than their default; not the thresholds.
         contracts: digest of each contract active from the start, by ``name/version``.
         predecessor: the chain that this one goes on from, or None.
     """
@@ -149,6 +150,12 @@ class Genesis:
             raise ValueError("threshold is from 1 to the number of authorities")
         if self.gate_threshold > len(self.gate) or self.gate_threshold < min(1, len(self.gate)):
             raise ValueError("gate_threshold is from 1 to the number of gate parties")
+        for name, value in self.parameters.items():
+            bounds = PARAMETERS.get(name)
+            if bounds is None or name in (AUTHORITY_THRESHOLD, GATE_THRESHOLD):
+                raise ValueError(f"there is no parameter {name!r} to be set here")
+            if not bounds.least <= value <= bounds.most:
+                raise ValueError(f"{name} is from {bounds.least} to {bounds.most}, not {value}")
 
     @functools.cached_property
     def tag(self) -> bytes:

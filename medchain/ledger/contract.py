@@ -224,7 +224,7 @@ class Contract:
         for attribute, value in (each for base in reversed(cls.__mro__) for each in vars(base).items()):
             if isinstance(value, Table):
                 tables[attribute] = value
-            elif (marked := getattr(value, "__handles__", None)) is not None:
+            elif (marked := getattr(getattr(value, "__func__", value), "__handles__", None)) is not None:
                 marks[attribute] = marked
             elif value is None:  # a later version drops what the one that it is derived from has handled
                 marks.pop(attribute, None)

@@ -52,9 +52,9 @@ def _of_attrs(function: Function) -> bool:
 
 
 def near(module: str, other: str | None) -> bool:
-    """Whether two modules are the same, or stand in one package."""
-    package, beside = module.rpartition(".")[0], (other or "").rpartition(".")[0]
-    return other == module or (package != "" and beside == package)
+    """Whether `other` is the same module, or stands in the same package or below it."""
+    package = module.rpartition(".")[0]
+    return other == module or (package != "" and f"{other}.".startswith(f"{package}."))
 
 
 def syntax_of(function: Function) -> list[Syntax]:

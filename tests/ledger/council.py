@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from attrs import define
-from ledger.counting import Counting, Other
+from ledger.counting import Add, Counting, Other
 from ledger.world import Clock, World, wallet
 
 from medchain.chain import Chain
@@ -15,9 +15,10 @@ from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
 from medchain.ledger.contract import Contract
 from medchain.ledger.draft import Signed
+from medchain.ledger.entry import Entry, Kind
 from medchain.ledger.governance import AddAuthority, Approve, Governance, ProposalRow, SetParameter, Withdraw
 from medchain.ledger.keys import Keys, Register
-from medchain.ledger.transition import Receipt
+from medchain.ledger.transition import Receipt, Registry
 from medchain.policy import GateSet
 from medchain.testing import wallets
 
@@ -103,3 +104,15 @@ def names(receipt: Receipt) -> list[str]:
 
 def strangers(count: int) -> tuple[Wallet, ...]:
     return wallets(*(f"stranger {number}" for number in range(count)))
+
+
+def install(world: World, *contracts: type[Contract]) -> None:
+    """Let the node of a chain have other contracts from here on."""
+    assert world.chain._writer is not None
+    world.chain._registry = world.chain._writer._registry = Registry(contracts)
+
+
+def last_timer(world: World) -> Entry:
+    """The last timer that has run, whether a block was cut for it or one came along; one more block is made first."""
+    world.send(Add(1), world.authority)
+    return [entry for _, entry in world.chain.entries() if entry.kind is Kind.TIMER][-1]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from ledger.council import Council, council, names, strangers
+from ledger.council import Council, council, last_timer, names, strangers
 from ledger.counting import Add, Counting, Later, Put
 from ledger.world import START, World, wallet
 
 from medchain.chain import Chain
 from medchain.errors import InvalidTransaction, Refused
 from medchain.keys.wallet import Wallet
-from medchain.ledger.entry import Entry, Kind
+from medchain.ledger.entry import Kind
 from medchain.ledger.governance import (
     PARAMETERS,
     AddAuthority,
@@ -136,11 +136,8 @@ class TestProposals:
         second = chamber.propose(SetParameter("proposal_ms", 2 * DAY))
         assert set(chamber.proposals) == {proposal, second}
         chamber.clock.now = START + MONTH
-        receipt = chamber.approve(proposal, chamber.berta)
-        assert receipt.code == "unknown-proposal"
-        timer = chamber.chain.entry(receipt.index - 1)
-        assert isinstance(timer, Entry)
-        assert timer.kind is Kind.TIMER
+        assert chamber.approve(proposal, chamber.berta).code == "unknown-proposal"
+        timer = last_timer(chamber)
         assert [event.read(Closed) for event in timer.outcome.events] == [Closed(proposal, "expired")]
         assert set(chamber.proposals) == {second}
         assert chamber.approvals == {(second, chamber.anna.party.id)}
@@ -159,9 +156,7 @@ class TestProposals:
         proposal = chamber.propose(SetParameter("proposal_ms", DAY))
         assert chamber.approve(proposal, chamber.berta).ok
         chamber.clock.now += MONTH
-        receipt = chamber.send(Add(1), chamber.anna)
-        timer = chamber.chain.entry(receipt.index - 1)
-        assert isinstance(timer, Entry)
+        timer = last_timer(chamber)
         assert (timer.kind, timer.outcome.code, timer.outcome.events) == (Kind.TIMER, "ok", ())
 
     def test_nobody_sends_the_timer(self, chamber: Council) -> None:

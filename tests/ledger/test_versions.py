@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 from attrs import evolve, field, frozen
-from ledger.council import Council, council, names
+from ledger.council import Council, council, install, last_timer, names
 from ledger.counting import Add, Counting
 from ledger.versions import Admit, Discharge, Rename, Taken, Ward1, Ward2, Ward3, WardRow, WardRow2
 from ledger.world import START, Clock, wallet
@@ -19,7 +19,7 @@ from medchain.errors import ConsensusError, EncodingError, InvalidTransaction, M
 from medchain.ledger.audit import audit
 from medchain.ledger.contract import Context, Contract, handles
 from medchain.ledger.draft import Signed
-from medchain.ledger.entry import Entry, Kind
+from medchain.ledger.entry import Kind
 from medchain.ledger.governance import (
     Activate,
     ContractRow,
@@ -53,14 +53,6 @@ def chamber() -> Iterator[Council]:
     with council([Counting, Ward1]) as made:
         install(made, Counting, Ward1, Ward2, Ward3)
         yield made
-
-
-def install(chamber: Council, *contracts: type[Contract]) -> None:
-    """Let the node have other contracts from here on."""
-    registry = Registry(contracts)
-    chamber.chain._registry = registry
-    assert chamber.chain._writer is not None
-    chamber.chain._writer._registry = registry
 
 
 def tick(chamber: Council) -> int:
@@ -221,9 +213,7 @@ class TestTables:
         assert use(chamber.chain, Ward1, Discharge("a", START + 5), chamber.anna) == "ok"
         chamber.decide(activation(Ward2))
         chamber.clock.now += 5
-        index = chamber.send(Add(1), chamber.anna).index - 1
-        timer = chamber.chain.entry(index)
-        assert isinstance(timer, Entry)
+        timer = last_timer(chamber)
         assert (timer.kind, timer.outcome.code) == (Kind.TIMER, "ok")
         assert [event.read(Taken) for event in timer.outcome.events] == [Taken("a", 0)]
         assert chamber.chain.table(Ward2.wards)["a"] == WardRow2(0, None)
@@ -232,9 +222,7 @@ class TestTables:
         assert use(chamber.chain, Ward1, Rename("a", START + 5), chamber.anna) == "ok"
         chamber.decide(activation(Ward2))
         chamber.clock.now += 5
-        index = chamber.send(Add(1), chamber.anna).index - 1
-        timer = chamber.chain.entry(index)
-        assert isinstance(timer, Entry)
+        timer = last_timer(chamber)
         assert (timer.kind, timer.outcome.code) == (Kind.TIMER, "internal")
         assert len(chamber.chain.table(LedgerTables.timers)) == 0
 
@@ -255,9 +243,7 @@ class TestTables:
         assert use(chamber.chain, Ward1, Discharge("a", START + 5), chamber.anna) == "ok"
         chamber.decide(activation(Ward4))
         chamber.clock.now += 5
-        index = chamber.send(Add(1), chamber.anna).index - 1
-        timer = chamber.chain.entry(index)
-        assert isinstance(timer, Entry)
+        timer = last_timer(chamber)
         assert timer.outcome.code == "internal"
         assert len(chamber.chain.table(LedgerTables.timers)) == 0
 

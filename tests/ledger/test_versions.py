@@ -124,8 +124,8 @@ class TestHeights:
         chamber.decide(activation(Ward3))
 
     def test_a_height_that_has_passed(self, chamber: Council) -> None:
-        height = chamber.chain.height
-        for passed in (0, -1, height, height + 1):  # the block that decides is height + 1 at the earliest
+        for late in (1 << 20, 1, 0):  # 0: the very block that holds the message
+            passed = chamber.chain.height + 1 - late
             assert chamber.govern(activation(Ward2, passed), chamber.anna).code == "height-passed"
         proposal = chamber.propose(activation(Ward2, chamber.chain.height + 3))
         tick(chamber)
@@ -157,8 +157,8 @@ class TestHeights:
             pass
         assert "ward/1" in chamber.chain.header().contracts
         chamber.decide(activation(Ward2))
-        tick(chamber)
-        assert chamber.govern(Unschedule("ward"), chamber.anna).code == "not-scheduled"
+        for _ in range(2):  # the first of these blocks is executed by version 2 already
+            assert chamber.govern(Unschedule("ward"), chamber.anna).code == "not-scheduled"
 
     def test_a_first_version_unscheduled_leaves_nothing(self, chamber: Council) -> None:
         class Pharmacy(Counting):

@@ -93,7 +93,8 @@ class Chain:
         Args:
             path: folder for the chain; made if it is not there.
             origin: public name of the log, like ``clinic.example/ehr``: no white space, no ``+``.
-            authority: the wallet that governs and signs checkpoints. Without it nobody can write again: back it up.
+            authority: the wallet that governs at first, and for good signs checkpoints and opens the chain for writing.
+                Without it nobody can write again: back it up.
             gate: who gives the gate's share against a logged decision; None founds a chain without a gate.
             contracts: contract classes; all installed ones by default.
             predecessor: the chain that this one goes on from.

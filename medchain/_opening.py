@@ -14,9 +14,11 @@ from medchain.errors import InvalidBlock, NotAChain, StorageError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive, leaf_key
-from medchain.ledger.contract import Contract, check
+from medchain.ledger.contract import Contract
 from medchain.ledger.entry import Genesis, Predecessor, chain_tag
-from medchain.ledger.transition import Block, Registry, Tip
+from medchain.ledger.registration import check
+from medchain.ledger.registry import Registry
+from medchain.ledger.transition import Block, Tip
 from medchain.ledger.versions import stored_nodes
 from medchain.merkle.packed import PackedMap
 from medchain.policy import GateSet
@@ -170,16 +172,14 @@ def check_mark(archive: Archive, mark: Mark) -> None:
         raise InvalidBlock(f"the stored log is not the one that was signed at size {mark.latest.size}")
 
 
-def load_tip(archive: Archive, registry: Registry) -> Tip:
+def load_tip(archive: Archive) -> Tip:
     """Where a stored chain stands: what the next block builds on, checked against the last header and the tiles.
 
     Args:
         archive: the chain, on one moment.
-        registry: of the node that executes the next block.
 
     Raises:
         InvalidBlock: what is stored contradicts itself.
-        ConsensusError: a contract of the chain is not installed here.
     """
     stored = archive.tip()
     if stored.header != stored.size - 1:
@@ -192,5 +192,6 @@ def load_tip(archive: Archive, registry: Registry) -> Tip:
         )
     if archive.head(stored.size).root != stored.log.root:
         raise InvalidBlock("the stored hash tiles are not those of the last block", index=stored.header)
-    state = PackedMap.at(header.height, header.state_root, stored_nodes(archive.store))
-    return Tip(header, stored.log, state, registry.active(archive))
+    return Tip(
+        header, stored.log, PackedMap.at(header.height, header.state_root, stored_nodes(archive.store))
+    )

@@ -15,11 +15,12 @@ from medchain.ledger.archive import Archive
 from medchain.ledger.audit import AuditReport, Progress, audit
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor
+from medchain.ledger.governance.contract import gate_of
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
+from medchain.ledger.registry import Registry
 from medchain.ledger.snapshot import SnapshotHead
 from medchain.ledger.tables import Table, TableView
-from medchain.ledger.transition import Registry
 from medchain.ledger.trust import Trust
 from medchain.merkle import ConsistencyProof, Head
 from medchain.policy import GateSet
@@ -63,10 +64,10 @@ class ChainReading:
 
     @property
     def gate(self) -> GateSet | None:
-        """The parties of the gate, to bind policies with; None for a chain without one."""
-        if not self._genesis.gate:
-            return None
-        return GateSet(self._genesis.gate_threshold, self._genesis.gate)
+        """The gate as it is now, to bind policies with; None for a chain without one."""
+        with self._archive.store.snapshot() as moment:
+            threshold, members = gate_of(self._archive.at(moment))
+        return GateSet(threshold, members) if members else None
 
     @property
     def read_only(self) -> bool:

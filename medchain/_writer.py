@@ -16,13 +16,15 @@ from medchain.keys.party import Party
 from medchain.keys.signing import SigningKey
 from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
+from medchain.ledger.contract import OwnRows
 from medchain.ledger.draft import Attachment, signer_ref
 from medchain.ledger.entry import Entry, Genesis, Kind
 from medchain.ledger.note import Note
+from medchain.ledger.registry import Registry
 from medchain.ledger.state import Overlay
 from medchain.ledger.system import WINDOW, LedgerTables, highest
 from medchain.ledger.transaction import Transaction
-from medchain.ledger.transition import Block, BlockBuilder, Receipt, Registry, Tip
+from medchain.ledger.transition import Block, BlockBuilder, Receipt, Tip
 from medchain.records import from_value
 from medchain.storage.api import Snapshot
 from medchain.storage.blobs import BlobStore
@@ -106,7 +108,8 @@ class Writer:
         return None if due is None else max(0.0, (due[0] - self._clock()) / 1000)
 
     def submit(self, transaction: Transaction) -> Submission:
-        """Hand a transaction to the engine."""
+        """Hand a transaction to the engine; InvalidTransaction if it asks for a contract that is not here."""
+        self._registry.check_intake(transaction.body)
         return self.engine.submit(transaction)
 
     def store(self, attachments: Sequence[Attachment], transaction: Transaction, blobs: BlobStore) -> None:
@@ -130,14 +133,15 @@ class Writer:
             builder = BlockBuilder(self._registry, self._genesis, self.tip, rows, self._clock())
             if rows.find(transaction.id) is None:  # else it was checked when it was logged
                 builder.admit(transaction)
-            contract = self.tip.active.get(body.contract)
+            contract = builder.contract(body.contract)
             if contract is None or body.message_name not in contract.handlers:
                 return {}  # logged by a version that has gone
             try:
                 message: Any = from_value(contract.handlers[body.message_name][0], body.message[1])
             except EncodingError as error:
                 raise InvalidTransaction("malformed", str(error)) from error
-            return contract(Overlay(rows)).attached(tuple(each.party for each in body.signers), message)
+            own = contract(OwnRows(Overlay(rows), contract.name))
+            return own.attached(tuple(each.party for each in body.signers), message)
 
     def refresh(self) -> None:
         """Log an empty block if the chain has rested for 60 s, so that its state can be proved as of now."""

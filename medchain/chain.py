@@ -31,8 +31,9 @@ from medchain.ledger.audit import Progress
 from medchain.ledger.contract import Contract, wire_name
 from medchain.ledger.draft import Signed, signer_ref
 from medchain.ledger.entry import Genesis, Predecessor, check_origin
+from medchain.ledger.registry import Registry
 from medchain.ledger.transaction import Body, Transaction
-from medchain.ledger.transition import Receipt, Registry, Tip, found
+from medchain.ledger.transition import Receipt, Tip, found
 from medchain.ledger.trust import Trust
 from medchain.ledger.versions import stored_nodes
 from medchain.policy import GateSet
@@ -87,7 +88,8 @@ class Chain(ChainReading):
         Args:
             path: folder for the chain; made if it is not there.
             origin: public name of the log, like ``clinic.example/ehr``: no white space, no ``+``.
-            authority: the wallet that governs and signs checkpoints. Without it nobody can write again: back it up.
+            authority: the wallet that governs at first, and for good signs checkpoints and opens the chain for writing.
+                Without it nobody can write again: back it up.
             gate: who gives the gate's share against a logged decision; None founds a chain without a gate.
             contracts: contract classes; all installed ones by default.
             predecessor: the chain that this one goes on from.
@@ -157,7 +159,8 @@ class Chain(ChainReading):
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             check_mark(archive, kept)
             with store.snapshot() as moment:
-                tip = load_tip(archive.at(moment), registry)
+                tip = load_tip(archive.at(moment))
+                registry.active(archive.at(moment), tip.header.height + 1)
             return cls._writing(
                 archive, registry, genesis, tip, authority, blobs_at(path, blobs), kept, clock
             )

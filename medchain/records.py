@@ -6,8 +6,9 @@ all of its fields, ``null`` where a field is None. Reading is strict: a missing 
 type or one that the class's own validators refuse is an `EncodingError`. Writing is strict too: a field that holds
 another type than it declares is a `TypeError`, so that nothing is written that could not be read. Nothing is coerced.
 
-Fields with ``metadata=LOCAL`` stay on this machine: they are not written and keep their default when read. A class with
-``__to_value__`` and ``__from_value__`` decides its own form.
+Fields with ``metadata=LOCAL`` stay on this machine: they are not written and keep their default when read. Fields with
+``metadata=ADDED`` are read as None from what was written before they came; only records of tables have them. A class
+with ``__to_value__`` and ``__from_value__`` decides its own form.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from medchain.encoding import decode, encode
 from medchain.errors import EncodingError
 
 __all__ = [
+    "ADDED",
     "LOCAL",
     "decode_record",
     "describe",
@@ -39,6 +41,9 @@ __all__ = [
 
 LOCAL: Mapping[str, Any] = types.MappingProxyType({"local": True})
 """Metadata of a field that is not part of the record's encoding."""
+
+ADDED: Mapping[str, Any] = types.MappingProxyType({"added": True})
+"""Metadata of a field, ``X | None``, that the record of a table has gained in a later version of its contract."""
 
 T = TypeVar("T")
 _Dump = Callable[[Any], Any]
@@ -219,6 +224,7 @@ def _record(cls: Any) -> tuple[_Dump, _Load]:
         (item.name, *_codec(hints[item.name])) for item in attrs.fields(cls) if not item.metadata.get("local")
     ]
     names = {name for name, _, _ in fields}
+    added = {item.name for item in attrs.fields(cls) if item.metadata.get("added")}
     dumps = [(name, dump) for name, dump, _ in fields]
     loads = [(name, load) for name, _, load in fields]
 
@@ -231,6 +237,8 @@ def _record(cls: Any) -> tuple[_Dump, _Load]:
             raise TypeError(f"{cls.__name__}: {error}") from error
 
     def load_record(value: Any) -> Any:
+        if added and type(value) is dict:
+            value = dict.fromkeys(added) | value
         if type(value) is not dict or value.keys() != names:
             raise EncodingError(_difference(cls, names, value))
         try:
@@ -251,6 +259,8 @@ def _difference(cls: Any, names: set[str], value: Any) -> str:
 def describe(annotation: Any) -> Any:
     """The shape of a record class or annotation as a plain value: what a contract's digest commits to.
 
+    The shape of a field that was added later is ``["added", shape]``.
+
     Raises:
         TypeError: it has no canonical form (a float, say), or is a record with such a field.
     """
@@ -259,17 +269,21 @@ def describe(annotation: Any) -> Any:
     if annotation in (int, bool, str, bytes) or hasattr(annotation, "__to_value__"):
         return annotation.__name__
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType):
+    if origin in (Union, types.UnionType) and len(arguments) == 2 and type(None) in arguments:
         return ["optional", *[describe(argument) for argument in arguments if argument is not type(None)]]
-    if origin is tuple:
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return ["list", describe(arguments[0])]
-    if origin is dict:
+    if origin is dict and arguments[0] is str:
         return ["map", describe(arguments[1])]
     if not attrs.has(annotation):
         raise TypeError(f"{annotation!r} has no canonical form")
     hints = typing.get_type_hints(annotation)
-    return {
-        item.name: describe(hints[item.name])
+    shapes = {
+        item.name: (item, describe(hints[item.name]))
         for item in attrs.fields(annotation)
         if not item.metadata.get("local")
+    }
+    return {
+        name: ["added", shape] if item.metadata.get("added") else shape
+        for name, (item, shape) in shapes.items()
     }

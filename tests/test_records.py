@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError
-from medchain.records import LOCAL, decode_record, describe, encode_record, from_value, length, to_value
+from medchain.records import (
+    ADDED,
+    LOCAL,
+    decode_record,
+    describe,
+    encode_record,
+    from_value,
+    length,
+    to_value,
+)
 
 
 @frozen
@@ -176,3 +185,54 @@ def test_round_trip(record: Outer) -> None:
     data = encode_record(record)
     assert decode_record(Outer, data) == record
     assert encode(decode(data)) == data
+
+
+@frozen
+class Grown:
+    """A row that has gained two fields."""
+
+    count: int
+    more: int | None = field(metadata=ADDED)
+    inner: Inner | None = field(metadata=ADDED)
+
+
+class TestAdded:
+    def test_what_is_older_is_read_as_none(self) -> None:
+        for value in ({"count": 1}, {"count": 1, "more": None}, {"count": 1, "more": None, "inner": None}):
+            assert from_value(Grown, value) == Grown(1, None, None)
+        assert from_value(Grown, {"count": 1, "more": 7}) == Grown(1, 7, None)
+
+    def test_it_is_always_written(self) -> None:
+        assert to_value(Grown(1, None, None)) == {"count": 1, "more": None, "inner": None}
+
+    def test_nothing_else_may_be_missing_or_unknown(self) -> None:
+        for value in ({}, {"more": 1}, {"count": 1, "other": 2}, {"count": 1, "more": "x"}, [], None, 7):
+            with pytest.raises(EncodingError):
+                from_value(Grown, value)
+
+    def test_the_shape_tells(self) -> None:
+        assert describe(Grown) == {
+            "count": "int",
+            "more": ["added", ["optional", "int"]],
+            "inner": ["added", ["optional", {"name": "str", "flag": "bool"}]],
+        }
+
+    def test_the_value_that_is_read_is_left_alone(self) -> None:
+        value = {"count": 1}
+        from_value(Grown, value)
+        assert value == {"count": 1}
+
+
+def test_shapes_that_have_no_canonical_form() -> None:
+    for annotation in (
+        tuple[int, str],
+        tuple[int],
+        dict[int, str],
+        int | str,
+        int | str | None,
+        list[int],
+        float,
+        tuple,
+    ):
+        with pytest.raises(TypeError, match="no canonical form"):
+            describe(annotation)

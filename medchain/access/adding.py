@@ -13,7 +13,7 @@ from medchain.access.rules import check_gate, check_policy
 from medchain.chain import Chain
 from medchain.errors import ContractError, PolicyError, StorageError
 from medchain.keys.party import Party
-from medchain.ledger.governance import GATE, Governance
+from medchain.ledger.governance.rows import GATE, GovernanceTables
 from medchain.policy.bound import BoundPolicy
 from medchain.sealing.documents import SealedHeader
 from medchain.sealing.sealer import Part, seal_to
@@ -58,7 +58,7 @@ def check_addable(bound: BoundPolicy, chain: Chain, subject: Party, *, force: bo
         )
     check_purposes(purpose for clause in bound.clauses for purpose in clause.purposes)
     try:
-        check_gate(bound, chain.table(Governance.gate).get(GATE))
+        check_gate(bound, chain.table(GovernanceTables.gate).get(GATE))
     except ContractError as error:
         raise PolicyError(f"{error}: bind(gate=chain.gate, …)") from error
     errors = bound.analyse().errors

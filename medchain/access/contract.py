@@ -58,7 +58,7 @@ from medchain.access.rules import (
     within,
 )
 from medchain.ledger.contract import Context, Contract, handles
-from medchain.ledger.governance import GATE, Governance
+from medchain.ledger.governance.rows import GATE, GovernanceTables
 from medchain.ledger.keys import Keys, organisation
 from medchain.ledger.tables import Table
 from medchain.policy.bound import BoundClause, BoundPolicy
@@ -144,7 +144,7 @@ class AccessContract(Contract):
             self._check_reviewer(
                 context, clause, [one for one in clause.askers or () if isinstance(one, bytes)]
             )
-        check_gate(policy, context.read(Governance.gate).get(GATE))
+        check_gate(policy, context.read(GovernanceTables.gate).get(GATE))
         context.require(message.record not in self.records, "already-added")
         context.require(message.object not in self.objects, "already-added")
         context.concerns(message.subject)

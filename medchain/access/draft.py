@@ -34,7 +34,7 @@ from medchain.keys.party import Party
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import wire_name
 from medchain.ledger.entry import Entry, Header
-from medchain.ledger.governance import GATE, Governance
+from medchain.ledger.governance.rows import GATE, GovernanceTables
 from medchain.ledger.keys import Keys
 from medchain.ledger.system import LedgerTables
 from medchain.ledger.tables import Table
@@ -316,7 +316,7 @@ class Drafts:
 def _common_rows(body: Body) -> list[Place]:
     """The rows that every draft proves: the first signer's sequence numbers, the chain's gate."""
     first = body.signers[0]
-    return [(LedgerTables.replay, (first.party, first.key)), (Governance.gate, GATE)]
+    return [(LedgerTables.replay, (first.party, first.key)), (GovernanceTables.gate, GATE)]
 
 
 def _signing_key(entry: Entry | Header) -> tuple[bytes, bytes]:

@@ -28,7 +28,7 @@ from medchain.keys.wallet import Wallet
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import wire_name
 from medchain.ledger.draft import Attachment, Signed, signer_ref
-from medchain.ledger.governance import GATE, GateRow, Governance
+from medchain.ledger.governance.rows import GATE, GateRow, GovernanceTables
 from medchain.ledger.keys import PartyRow
 from medchain.ledger.system import WINDOW, LedgerTables, ReplayRow
 from medchain.ledger.transaction import Body
@@ -160,7 +160,7 @@ def _check_seq(draft: Draft, examination: Examination) -> None:
 
 def _gate(draft: Draft, examination: Examination) -> GateRow | None:
     """The gate of the chain as the state has it, None if it has none."""
-    return examination.row(draft.gate, Governance.gate, GATE)
+    return examination.row(draft.gate, GovernanceTables.gate, GATE)
 
 
 def _message(draft: Draft, kind: type[Any], **filled: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from medchain.access.messages import Parts
 from medchain.errors import ContractError, EncodingError
-from medchain.ledger.governance import GateRow
+from medchain.ledger.governance.rows import GateRow
 from medchain.policy.bound import BoundClause, BoundPolicy
 from medchain.policy.model import Mark
 from medchain.policy.tree import Holder, Threshold, Tree

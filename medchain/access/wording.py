@@ -16,7 +16,7 @@ from medchain.access.handles import moment
 from medchain.access.messages import AddRecord, Parts, RequestAccess
 from medchain.access.purposes import describe_purpose
 from medchain.access.rules import within
-from medchain.ledger.governance import GateRow
+from medchain.ledger.governance.rows import GateRow
 from medchain.ledger.keys import PartyRow
 from medchain.ledger.transaction import Body
 from medchain.ledger.trust import Trust

@@ -16,11 +16,12 @@ from medchain.ledger.archive import TILE_HEIGHT, TILE_WIDTH, Archive, Base, Stor
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Entry, Genesis, Header, Kind, parse_leaf
 from medchain.ledger.note import VerifierKey
+from medchain.ledger.registry import Registry
 from medchain.ledger.restoring import border_nodes, partial_tiles, state_of
 from medchain.ledger.snapshot import SnapshotReader
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.transaction import Transaction
-from medchain.ledger.transition import Block, BlockBuilder, Registry, Tip, found
+from medchain.ledger.transition import Block, BlockBuilder, Tip, found
 from medchain.ledger.versions import NODES, REPLACED, RebuiltVersions
 from medchain.merkle import Head, leaf_hash
 from medchain.merkle.packed import Load
@@ -131,7 +132,7 @@ class _Replay:
     def _restored(self, snapshot: SnapshotReader) -> Block:
         """The block that the snapshot ends, of which only the header is here."""
         state = state_of(snapshot, self._versions.load, self._rows.changes.__setitem__)
-        tip = Tip(snapshot.header, snapshot.log, state.map, self._registry.active(self._rows))
+        tip = Tip(snapshot.header, snapshot.log, state.map)
         first = snapshot.log.size - 1
         return Block(tip, first, (snapshot.head.header,), (), {}, (), state.nodes, ())
 

@@ -2,17 +2,14 @@
 
 A contract names its messages by handler annotations, its tables, the events it emits and the codes it refuses with.
 It is bound fresh for each execution, to one view of the state and one `Context`. It may use nothing else: no clock, no
-randomness, no floats, no IO, no globals. `check` refuses the obvious offences when a contract is registered; it is a
-guard against mistakes, not a sandbox against malice.
+randomness, no floats, no IO, no globals. `medchain.ledger.registration.check` refuses the obvious offences when a
+contract is registered; it is a guard against mistakes, not a sandbox against malice.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import inspect
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -20,10 +17,10 @@ import attrs
 
 from medchain.encoding import encode
 from medchain.errors import ContractError
-from medchain.ledger.tables import Rows, Table, TableView
+from medchain.ledger.tables import Rows, Table, TableView, WritableRows
 from medchain.records import describe, from_value, to_value
 
-__all__ = ["Context", "Contract", "Event", "check", "handles", "wire_name"]
+__all__ = ["Context", "Contract", "Event", "OwnRows", "handles", "wire_name"]
 
 DIGEST_LABEL = b"medchain/contract/v1"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -41,28 +38,6 @@ SCHEDULED_LIMIT = 40_000
 TIME_LIMIT = 1 << 53
 """Block times are below this, in ms: the year 287,396."""
 
-FORBIDDEN_MODULES = frozenset(
-    (
-        *(
-            "asyncio",
-            "datetime",
-            "io",
-            "multiprocessing",
-            "nt",
-            "numpy",
-            "os",
-            "pathlib",
-            "posix",
-            "random",
-            "requests",
-        ),
-        *("secrets", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib", "uuid"),
-    )
-)
-FORBIDDEN_NAMES = frozenset(
-    ("__import__", "compile", "eval", "exec", "float", "globals", "hash", "id", "input", "open", "print")
-)
-
 Handler = TypeVar("Handler", bound=Callable[..., None])
 V = TypeVar("V")
 
@@ -76,11 +51,11 @@ def wire_name(cls: type) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__).lower()
 
 
-def handles(message: type) -> Callable[[Handler], Handler]:
-    """Mark a method ``(self, context, message)`` as the handler of one message class."""
+def handles(*messages: type) -> Callable[[Handler], Handler]:
+    """Mark a method ``(self, context, message)`` as the handler of one message class, or of several."""
 
     def mark(method: Handler) -> Handler:
-        method.__handles__ = message  # type: ignore[attr-defined]  # the mark that Contract collects
+        method.__handles__ = messages  # type: ignore[attr-defined]  # the mark that Contract collects
         return method
 
     return mark
@@ -123,14 +98,12 @@ class Context:
         id: bytes,
         chain: bytes,
         rows: Rows,
-        installed: Mapping[tuple[str, int], bytes],
     ) -> None:
         self.height = height
         self.time = time
         self.signers = signers
         self.id = id
         self.chain = chain
-        self.installed = installed
         self.events: list[Event] = []
         self.subjects: list[bytes] = []
         self.timers: list[tuple[int, str, Any]] = []
@@ -202,6 +175,30 @@ class _ReadOnly:
         return self._scan(start, end, reverse=reverse)
 
 
+class OwnRows:
+    """What a running contract may read and write by itself: the rows of its own tables."""
+
+    def __init__(self, rows: WritableRows, contract: str) -> None:
+        self._rows = rows
+        self._prefix = b"r" + contract.encode() + b"\0"
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._rows.get(self._own(key))
+
+    def scan(
+        self, start: bytes, end: bytes | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        return self._rows.scan(self._own(start), end, reverse=reverse)
+
+    def set(self, key: bytes, value: bytes | None, map_key: bytes) -> None:
+        self._rows.set(self._own(key), value, map_key)
+
+    def _own(self, key: bytes) -> bytes:
+        if not key.startswith(self._prefix):
+            raise TypeError("a contract reads other tables by context.read, and writes none of them")
+        return key
+
+
 class Contract:
     """Base of all contracts.
 
@@ -218,19 +215,24 @@ class Contract:
     _digest: ClassVar[bytes]
 
     def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+        self._rows = rows
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        handlers, tables = dict(cls.handlers), dict(cls.tables)
-        for attribute, value in vars(cls).items():
+        marks: dict[str, tuple[type, ...]] = {}
+        tables: dict[str, Table[Any]] = {}
+        for attribute, value in (each for base in reversed(cls.__mro__) for each in vars(base).items()):
             if isinstance(value, Table):
                 tables[attribute] = value
-            elif (handled := getattr(value, "__handles__", None)) is not None:
-                name = wire_name(handled)
-                if handlers.get(name, (handled,))[0] is not handled:
-                    raise TypeError(f"{cls.__name__} handles two messages called {name}")
-                handlers[name] = (handled, attribute)
+            elif (marked := getattr(getattr(value, "__func__", value), "__handles__", None)) is not None:
+                marks[attribute] = marked
+            elif value is None:  # a later version drops what the one that it is derived from has handled
+                marks.pop(attribute, None)
+        handlers: dict[str, tuple[type, str]] = {}
+        for attribute, kind in ((attribute, kind) for attribute, kinds in marks.items() for kind in kinds):
+            if (name := wire_name(kind)) in handlers:
+                raise TypeError(f"{cls.__name__} handles two messages called {name}")
+            handlers[name] = (kind, attribute)
         cls.handlers, cls.tables = handlers, tables
         for event in cls.events:
             if event.__dict__.get("__contract__", cls.name) != cls.name:
@@ -238,9 +240,15 @@ class Contract:
             event.__contract__ = cls.name  # type: ignore[attr-defined]  # what Event.is_a compares
 
     def handle(self, context: Context, name: str, message: Any) -> None:
-        """Run the handler of a message, which is an instance of its class."""
+        """Run the handler of a message, which is an instance of its class.
+
+        Raises:
+            TypeError: the handler returned something, so it may not have run at all (a generator, a coroutine).
+        """
         context.bind(type(self))
-        getattr(self, self.handlers[name][1])(context, message)
+        method = self.handlers[name][1]
+        if getattr(self, method)(context, message) is not None:
+            raise TypeError(f"{type(self).__name__}.{method} returned a value; handlers return nothing")
 
     def attached(self, signers: tuple[bytes, ...], message: Any) -> Mapping[bytes, bytes]:
         """Which blobs come along with a message of `signers`: by SHA-256 the id of the object under which they lie.
@@ -259,67 +267,3 @@ class Contract:
             content: Any = [cls.name, cls.version, messages, tables, [*sorted(cls.codes)]]
             cls._digest = hashlib.sha256(DIGEST_LABEL + encode(content)).digest()
         return cls._digest
-
-
-def check(contract: type[Contract]) -> None:
-    """Refuse a contract that is plainly not deterministic or not well formed.
-
-    Raises:
-        TypeError: with what is wrong and where.
-    """
-    given: object = contract
-    if not (inspect.isclass(given) and issubclass(given, Contract)):
-        raise TypeError(f"{contract!r} is no Contract class")
-    who = contract.__name__
-    name: object = getattr(contract, "name", "")
-    if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED_NAMES:
-        raise TypeError(f"{who}: name is [a-z][a-z0-9_]* of at most 32 characters, and not 'ledger'")
-    if type(contract.version) is not int or not 1 <= contract.version < 1 << 31:
-        raise TypeError(f"{who}: version is an int from 1")
-    if not contract.handlers:
-        raise TypeError(f"{who} handles no message")
-    for code in contract.codes:
-        if not CODE.fullmatch(code) or code in RESERVED_CODES:
-            raise TypeError(
-                f"{who}: code {code!r} is not [a-z][a-z0-9-]* of at most 32 characters, or is reserved"
-            )
-    for attribute, table in contract.tables.items():
-        if table.contract != contract.name or not NAME.fullmatch(attribute):
-            raise TypeError(f"{who}: table {attribute} is another contract's, or not named [a-z][a-z0-9_]*")
-    messages = (kind for kind, _ in contract.handlers.values())
-    for kind in (*messages, *contract.events, *(table.value for table in contract.tables.values())):
-        if not attrs.has(kind) or getattr(kind.__setattr__, "__name__", "") != "_frozen_setattrs":
-            raise TypeError(f"{who}: {kind.__name__} is no frozen attrs class")
-        try:
-            describe(kind)
-        except (TypeError, NameError) as error:
-            raise TypeError(f"{who}: {kind.__name__}: {error}") from error
-    for each in contract.__mro__:
-        if issubclass(each, Contract) and each is not Contract:
-            _check_source(each)
-
-
-def _check_source(contract: type[Contract]) -> None:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(contract)))
-    except (OSError, TypeError):  # defined where there is no source; nothing to look at
-        return
-    module_globals = vars(inspect.getmodule(contract) or contract)
-    for node in ast.walk(tree):
-        where = f"{contract.__name__}, line {getattr(node, 'lineno', '?')} of the class"
-        if isinstance(node, ast.Global | ast.Nonlocal | ast.Import | ast.ImportFrom):
-            raise TypeError(f"{where}: {type(node).__name__.lower()} has no place in a contract")
-        if isinstance(node, ast.Constant) and isinstance(node.value, float | complex):
-            raise TypeError(f"{where}: a float ({node.value}); nodes may round differently")
-        if isinstance(node, ast.Div):
-            raise TypeError(f"{contract.__name__}: / makes a float; use //")
-        if isinstance(node, ast.Name) and (
-            node.id in FORBIDDEN_NAMES or _home(module_globals.get(node.id)) in FORBIDDEN_MODULES
-        ):
-            raise TypeError(f"{where}: {node.id} depends on more than the state and the message")
-
-
-def _home(thing: object) -> str:
-    """The top-level module that something is, or comes from."""
-    module = thing.__name__ if inspect.ismodule(thing) else getattr(thing, "__module__", None)
-    return str(module).partition(".")[0]

@@ -18,6 +18,7 @@ from medchain.encoding import encode
 from medchain.errors import EncodingError
 from medchain.keys.party import Party
 from medchain.ledger.contract import TIME_LIMIT, Event
+from medchain.ledger.governance.rows import AUTHORITY_THRESHOLD, GATE_THRESHOLD, PARAMETERS
 from medchain.records import decode_record, encode_record, length, short
 
 __all__ = [
@@ -36,10 +37,6 @@ LEAF_LIMIT = 60_000
 TAG_LABEL = b"medchain/chain-tag/v1"
 ID_LABEL = b"medchain/chain-id/v1"
 CONTRACT = re.compile(r"[a-z][a-z0-9_]{0,31}/[1-9][0-9]{0,9}")
-PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,31}")
-RESERVED = ("authority_threshold",)
-"""Names of parameters that the ledger sets itself, from other fields of the document."""
-
 ORIGIN = re.compile(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]+")
 
 
@@ -125,7 +122,7 @@ class Genesis:
         log_key: Ed25519 key that signs checkpoints.
         authorities: parties that govern, with their full keys; `threshold` of them act together.
         gate: parties of the gate, with their full keys; `gate_threshold` of them release.
-        parameters: named numbers of the chain; a name is ``[a-z][a-z0-9_]{0,31}``, but not ``authority_threshold``.
+        parameters: values of parameters that begin with another one than their default; not the thresholds.
         contracts: digest of each contract active from the start, by ``name/version``.
         predecessor: the chain that this one goes on from, or None.
     """
@@ -149,12 +146,16 @@ class Genesis:
                 raise ValueError(f"a party is named twice among the {kind}")
         if not all(CONTRACT.fullmatch(name) and len(digest) == 32 for name, digest in self.contracts.items()):
             raise ValueError("contracts are named name/version and have digests of 32 bytes")
-        if not all(PARAMETER.fullmatch(name) and name not in RESERVED for name in self.parameters):
-            raise ValueError(f"a parameter is named [a-z][a-z0-9_]{{0,31}}, and not {', '.join(RESERVED)}")
         if not 1 <= self.threshold <= len(self.authorities):
             raise ValueError("threshold is from 1 to the number of authorities")
         if self.gate_threshold > len(self.gate) or self.gate_threshold < min(1, len(self.gate)):
             raise ValueError("gate_threshold is from 1 to the number of gate parties")
+        for name, value in self.parameters.items():
+            bounds = PARAMETERS.get(name)
+            if bounds is None or name in (AUTHORITY_THRESHOLD, GATE_THRESHOLD):
+                raise ValueError(f"there is no parameter {name!r} to be set here")
+            if not bounds.least <= value <= bounds.most:
+                raise ValueError(f"{name} is from {bounds.least} to {bounds.most}, not {value}")
 
     @functools.cached_property
     def tag(self) -> bytes:

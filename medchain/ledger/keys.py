@@ -1,8 +1,11 @@
 """The system contract ``keys``: who is a party of the chain, and which keys speak for it at what time.
 
-A sponsor (an authority or an organisation) registers a newcomer and signs first; the newcomer signs second with the
-key in the message, and key and recipient key must hash to the id that it claims. Rotation is signed by the old key and
-then the new one. Rows are never deleted: an old signature keeps its meaning for its time.
+A sponsor (an authority of now, or an organisation) registers a newcomer and signs first; the newcomer signs second with
+the key in the message, and key and recipient key must hash to the id that it claims. Rotation is signed by the old key
+and then the new one. Rows are never deleted: an old signature keeps its meaning for its time.
+
+Authorities and members of the gate cannot be revoked while they are that, not even by themselves: one of them could
+shut the others out otherwise. They rotate their keys, or governance removes them first.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from medchain.errors import EncodingError, VerificationError
 from medchain.keys.party import Party
 from medchain.keys.signing import check_public_key
 from medchain.ledger.contract import NAME, Context, Contract, handles
+from medchain.ledger.governance.rows import GATE, GovernanceTables
 from medchain.ledger.tables import Rows, Table
 from medchain.ledger.transaction import Body, SignerRef
 from medchain.records import form, from_value, length, short
@@ -53,7 +57,7 @@ class Rotate:
 
 @frozen
 class Revoke:
-    """End a party's keys. Signers: the party itself, or its sponsor."""
+    """End a party's keys. Signers: the party itself, or its sponsor if that is one still."""
 
     party: bytes = field(validator=length(32), repr=short)
 
@@ -134,6 +138,7 @@ class Keys(Contract):
         "bad-key",
         "unknown-party",
         "not-yours",
+        "in-office",
         "wrong-signers",
     )
 
@@ -145,10 +150,7 @@ class Keys(Contract):
     def register(self, context: Context, message: Register) -> None:
         """Admit a party under a sponsor."""
         context.require(len(context.signers) == 2, "wrong-signers")
-        sponsor = self.parties.get(context.signers[0])
-        context.require(
-            sponsor is not None and sponsor.kind in ("authority", "organisation"), "not-a-sponsor"
-        )
+        context.require(self._sponsors(context, context.signers[0]), "not-a-sponsor")
         context.require(message.kind in KINDS[1:4], "unknown-kind")
         party = _party(message, context)
         context.require(party.id == context.signers[1], "wrong-signers")
@@ -180,10 +182,21 @@ class Keys(Contract):
         row = self.parties.get(message.party)
         if row is None or row.key is None:
             context.refuse("unknown-party")
-        context.require(context.signers[0] in (message.party, row.sponsor), "not-yours")
+        signer = context.signers[0]
+        theirs = signer == row.sponsor and self._sponsors(context, signer)
+        context.require(signer == message.party or theirs, "not-yours")
+        context.require(message.party not in context.read(GovernanceTables.authorities), "in-office")
+        gate = context.read(GovernanceTables.gate).get(GATE)
+        context.require(gate is None or message.party not in gate.members, "in-office")
         self._end(message.party, row, context.time)
         self.parties[message.party] = PartyRow(row.kind, row.sponsor, row.since, None, None)
         context.emit(Revoked(message.party))
+
+    def _sponsors(self, context: Context, party: bytes) -> bool:
+        """Whether a party registers others: an organisation, or an authority as long as it is one."""
+        row = self.parties.get(party)
+        organisation = row is not None and row.kind == "organisation"
+        return organisation or party in context.read(GovernanceTables.authorities)
 
     def admit(
         self, party: Party, kind: str, sponsor: bytes | None, now: int, since: int | None = None

@@ -1,14 +1,14 @@
 """The state transition: transactions in, one block out. No IO, no clock, no randomness.
 
-A `BlockBuilder` is read from top to bottom: due timers first, then transactions in the order of their coming, each on
-an overlay of its own; `close` appends the header. The same calls with the same arguments give the same bytes on every
-node, which is how the audit re-executes a chain.
+A `BlockBuilder` is read from top to bottom: the contracts and parameters that hold for its block, due timers, then
+transactions in the order of their coming, each on an overlay of its own; `close` appends the header. The same calls
+with the same arguments give the same bytes on every node, which is how the audit re-executes a chain.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -16,7 +16,6 @@ from attrs import field, frozen
 
 from medchain.encoding import encode
 from medchain.errors import (
-    ConsensusError,
     ContractError,
     EncodingError,
     InvalidSignature,
@@ -24,18 +23,12 @@ from medchain.errors import (
     StorageError,
 )
 from medchain.keys.signing import verify
-from medchain.ledger.contract import TOO_MANY_EVENTS, TOO_MANY_SUBJECTS, Context, Contract, Event
+from medchain.ledger.contract import TOO_MANY_EVENTS, TOO_MANY_SUBJECTS, Context, Contract, Event, OwnRows
 from medchain.ledger.entry import LEAF_LIMIT, Genesis, Header, Kind, entry_leaf
-from medchain.ledger.governance import (
-    GATE,
-    AuthorityRow,
-    ContractRow,
-    GateRow,
-    Governance,
-    ParameterRow,
-    active_contracts,
-)
+from medchain.ledger.governance.contract import establish
+from medchain.ledger.governance.rows import active_contracts, parameter
 from medchain.ledger.keys import Keys, signing_keys
+from medchain.ledger.registry import Registry
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.system import LedgerTables, TimerRow, append_to_list, concern, consume
 from medchain.ledger.tables import Rows
@@ -44,9 +37,8 @@ from medchain.merkle import CompactRange, Head, leaf_hash
 from medchain.merkle.packed import Load, MapUpdate, PackedMap
 from medchain.records import from_value, short, to_value
 
-__all__ = ["KEPT_VERSIONS", "TIMERS_LIMIT", "Block", "BlockBuilder", "Receipt", "Registry", "Tip", "found"]
+__all__ = ["KEPT_VERSIONS", "Block", "BlockBuilder", "Receipt", "Tip", "found"]
 
-TIMERS_LIMIT = 1_000
 TIMER_LABEL = b"medchain/timer/v1"
 SUBJECTS_LIMIT = 64
 """Most subjects that one entry may concern."""
@@ -63,10 +55,11 @@ EVENTS_LIMIT = 7_000
 
 OK, INTERNAL = "ok", "internal"
 
+CRASHES = (Exception, SystemExit, GeneratorExit)
+"""What a handler may end with by mistake. An interrupt is none of its mistakes."""
+
 FATAL = (StorageError, MemoryError)
 """What is no word of a contract: this node cannot go on, whatever the others can."""
-
-Contracts = Mapping[str, type[Contract]]
 
 
 @frozen
@@ -77,13 +70,11 @@ class Tip:
         header: of the last block; its leaf is the log's last.
         log: compact range of the log, header included.
         map: state map.
-        active: contract classes by name.
     """
 
     header: Header
     log: CompactRange = field(repr=False)
     map: PackedMap = field(repr=False)
-    active: Contracts = field(repr=False)
 
     @property
     def head(self) -> Head:
@@ -133,39 +124,12 @@ class Block:
     receipts: tuple[Receipt, ...] = field(repr=False)
 
 
-class Registry:
-    """The contract classes that this node has, by name and version."""
-
-    def __init__(self, contracts: Iterable[type[Contract]]) -> None:
-        self.classes: dict[tuple[str, int], type[Contract]] = {}
-        system: tuple[type[Contract], ...] = (Keys, Governance)
-        for contract in (*system, *contracts):
-            if self.classes.setdefault((contract.name, contract.version), contract) is not contract:
-                raise ValueError(f"two contracts are called {contract.name}/{contract.version}")
-        self.digests = {key: contract.digest() for key, contract in self.classes.items()}
-
-    def newest(self) -> dict[str, type[Contract]]:
-        """The newest version of each contract."""
-        return {name: self.classes[name, version] for name, version in sorted(self.classes)}
-
-    def active(self, rows: Rows) -> dict[str, type[Contract]]:
-        """The classes that the state says are active.
-
-        Raises:
-            ConsensusError: one of them is not installed, or is another contract of the same name.
-        """
-        found = {}
-        for name, row in active_contracts(rows):
-            if self.digests.get((name, row.version)) != row.digest:
-                raise ConsensusError(
-                    f"contract {name}/{row.version} of this chain is not installed on this node"
-                )
-            found[name] = self.classes[name, row.version]
-        return found
-
-
 class BlockBuilder:
-    """Makes one block on top of `tip`, whose rows are `rows`."""
+    """Makes one block on top of `tip`, whose rows are `rows`.
+
+    Raises:
+        ConsensusError: a contract that executes this block is not installed on this node.
+    """
 
     def __init__(self, registry: Registry, genesis: Genesis, tip: Tip, rows: Rows, time: int) -> None:
         self._registry = registry
@@ -173,6 +137,9 @@ class BlockBuilder:
         self._chain = genesis.id
         self._state = Overlay(rows)
         self.height = tip.header.height + 1
+        self._active = registry.active(rows, self.height)
+        self._timers_limit = parameter(rows, "timers_per_block")
+        self._transaction_limit = parameter(rows, "transaction_bytes")
         self.time = max(time, tip.header.time)
         self.first = tip.log.size
         self.size = 0
@@ -185,24 +152,28 @@ class BlockBuilder:
         """Whether it has no entry yet."""
         return not self._leaves
 
+    def contract(self, name: str) -> type[Contract] | None:
+        """The class that executes messages of a contract in this block; None if there is no such contract."""
+        return self._active.get(name)
+
     def run_timers(self) -> None:
-        """Run what is due, in (time, id) order, at most 1,000; each is consumed, whatever it does."""
+        """Run what is due, in (time, id) order, as many as a block may; each is consumed, whatever it does."""
         table = LedgerTables.timers.view(self._state)
-        for key, row in list(islice(table.items(stop=(self.time + 1,)), TIMERS_LIMIT)):
+        for key, row in list(islice(table.items(stop=(self.time + 1,)), self._timers_limit)):
             del table[key]
             self._run_timer(key, row)
 
     def _run_timer(self, key: tuple[int, bytes], row: TimerRow) -> None:
         overlay = Overlay(self._state)
         context = self._context(overlay, (), key[1])
-        contract = self._tip.active.get(row.contract)
+        contract = self._active.get(row.contract)
         try:
             if contract is None:
                 raise LookupError(f"{row.contract} is no longer active")
             code = _call(contract, context, overlay, row.message)
         except FATAL:
             raise
-        except Exception:  # a crash must not stop the chain; its text is never hashed
+        except CRASHES:  # a crash must not stop the chain; its text is never hashed
             code = INTERNAL
         self._log(Kind.TIMER, encode([key[0], key[1], row.contract, row.message]), context, overlay, code)
 
@@ -214,16 +185,18 @@ class BlockBuilder:
         """
         seen = self.admit(transaction)
         body = transaction.body
-        contract = self._tip.active[body.contract]
+        contract = self._active[body.contract]
         overlay = Overlay(seen)
         context = self._context(overlay, tuple(signer.party for signer in body.signers), transaction.id)
         try:
             code = _call(contract, context, overlay, body.message)
         except EncodingError as error:
             raise InvalidTransaction("malformed", str(error)) from error
-        except FATAL:
+        except StorageError:
             raise
-        except Exception as error:
+        except (
+            CRASHES
+        ) as error:  # too little memory too: nothing is logged, so nobody comes to another result
             raise InvalidTransaction(
                 INTERNAL, f"{body.contract} failed: {type(error).__name__}: {error}"
             ) from error
@@ -238,9 +211,11 @@ class BlockBuilder:
         """
         check_size(len(transaction.raw))
         body = transaction.body
-        contract = self._tip.active.get(body.contract)
+        contract = self._active.get(body.contract)
         if body.chain != self._chain:
             raise InvalidTransaction("another-chain", "the transaction is signed for another chain")
+        if len(transaction.raw) > self._transaction_limit:
+            raise InvalidTransaction("too-large", f"this chain takes {self._transaction_limit} bytes at most")
         if contract is None or contract.version != body.version or body.message_name not in contract.handlers:
             raise InvalidTransaction(
                 "unknown-message", f"no active {body.contract}/{body.version} {body.message_name}"
@@ -277,7 +252,6 @@ class BlockBuilder:
             id=id,
             chain=self._chain,
             rows=rows,
-            installed=self._registry.digests,
         )
 
     def _log(self, kind: Kind, content: bytes, context: Context, overlay: Overlay, code: str) -> Receipt:
@@ -311,12 +285,7 @@ class BlockBuilder:
             table[at, timer] = TimerRow(contract, message)
 
     def close(self) -> Block:
-        """Append the header; the builder is used up.
-
-        Raises:
-            ConsensusError: the state asks for a contract that this node does not have.
-        """
-        active = self._registry.active(self._state)
+        """Append the header; the builder is used up."""
         state = self._map()
         log = self._tip.log.copy()
         nodes = log.append_many(self._hashes)
@@ -329,13 +298,13 @@ class BlockBuilder:
             first=self.first,
             log_root=log.root,
             state_root=state.map.root,
-            contracts=_digests(active, self._registry),
+            contracts=_digests(self._state, self.height + 1),
             genesis=None,
         )
         leaf = header.leaf
         nodes = [*nodes, *log.append(leaf_hash(leaf))]
         return Block(
-            tip=Tip(header, log, state.map, active),
+            tip=Tip(header, log, state.map),
             first=self.first,
             leaves=(*self._leaves, leaf),
             nodes=tuple(nodes),
@@ -365,7 +334,7 @@ def _call(contract: type[Contract], context: Context, overlay: Overlay, message:
     kind, _ = contract.handlers[message[0]]
     record: Any = from_value(kind, message[1])
     try:
-        contract(overlay).handle(context, message[0], record)
+        contract(OwnRows(overlay, contract.name)).handle(context, message[0], record)
     except EncodingError as error:
         raise ValueError(f"a handler met a malformed value: {error}") from error
     except ContractError as refusal:
@@ -379,11 +348,9 @@ def _call(contract: type[Contract], context: Context, overlay: Overlay, message:
     return OK
 
 
-def _digests(active: Contracts, registry: Registry) -> dict[str, bytes]:
-    return {
-        f"{name}/{each.version}": registry.digests[name, each.version]
-        for name, each in sorted(active.items())
-    }
+def _digests(rows: Rows, height: int) -> dict[str, bytes]:
+    """The digests of the contracts that execute the block at `height`."""
+    return {f"{name}/{each.version}": each.digest for name, each in active_contracts(rows, height)}
 
 
 def found(registry: Registry, genesis: Genesis, load: Load) -> Block:
@@ -399,22 +366,12 @@ def found(registry: Registry, genesis: Genesis, load: Load) -> Block:
         ValueError: the document is too large for a leaf.
     """
     state = Overlay(NO_ROWS)
-    keys, governance = Keys(state), Governance(state)
+    keys = Keys(state)
     for kind, parties in (("gate", genesis.gate), ("authority", genesis.authorities)):
         for party in parties:
             keys.admit(party, kind, None, genesis.time)
-    for party in genesis.authorities:
-        governance.authorities[party.id] = AuthorityRow(0)
-    if genesis.gate:
-        members = tuple(sorted(party.id for party in genesis.gate))
-        governance.gate[GATE] = GateRow(genesis.gate_threshold, members)
-    governance.parameters["authority_threshold"] = ParameterRow(genesis.threshold)
-    for name, value in sorted(genesis.parameters.items()):
-        governance.parameters[name] = ParameterRow(value)
-    for label, digest in sorted(genesis.contracts.items()):
-        name, _, version = label.rpartition("/")
-        governance.contracts[name] = ContractRow(int(version), digest, 0)
-    active = registry.active(state)
+    establish(state, genesis)
+    registry.active(state, 1)
     update = PackedMap.empty(load).updated_hashed(state.map_changes, 0)
     log = CompactRange()
     header = Header(
@@ -426,13 +383,12 @@ def found(registry: Registry, genesis: Genesis, load: Load) -> Block:
         first=0,
         log_root=log.root,
         state_root=update.map.root,
-        contracts=_digests(active, registry),
+        contracts=_digests(state, 1),
         genesis=genesis,
     )
     leaf = header.leaf
     if len(leaf) > LEAF_LIMIT:
         raise ValueError(f"a genesis document has at most {LEAF_LIMIT} bytes: name fewer parties")
     nodes = log.append(leaf_hash(leaf))
-    return Block(
-        Tip(header, log, update.map, active), 0, (leaf,), tuple(nodes), state.changes, (), update.nodes, ()
-    )
+    tip = Tip(header, log, update.map)
+    return Block(tip, 0, (leaf,), tuple(nodes), state.changes, (), update.nodes, ())

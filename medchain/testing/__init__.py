@@ -1,4 +1,5 @@
-"""For tests of your own: conformance suites for stores, stores that fail on command, strategies, ready-made wallets.
+"""For tests of your own: contracts executed twice, conformance suites for stores, stores that fail on command,
+strategies, ready-made wallets.
 
 Nothing in medchain imports this package. The suites need pytest and Hypothesis.
 """
@@ -12,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy(
         "FaultBlobs": "medchain.testing.faults",
         "FaultStore": "medchain.testing.faults",
         "StoreConformance": "medchain.testing.stores",
+        "assert_deterministic": "medchain.testing.determinism",
         "faults": "medchain.testing.faults",
         "policies": "medchain.testing.policies",
         "wallets": "medchain.testing.people",

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from clinic import DAY, HOUR, POLICY, Clinic
+from clinic import CONTENT, DAY, HOUR, PARTS, POLICY, Clinic
 
 import medchain as mc
-from medchain.access import AccessContract, Record, Request
+from medchain.access import AccessContract, Gate, Record, Request
 from medchain.access.messages import (
     PARTS_LIMIT,
     AddRecord,
@@ -35,7 +35,9 @@ from medchain.encoding import encode
 from medchain.errors import InvalidTransaction, PolicyError, Refused
 from medchain.identity import Parties
 from medchain.ledger import check
+from medchain.ledger.governance import AddGateMember, Governance, RemoveGateMember, SetParameter
 from medchain.ledger.transition import EVENTS_LIMIT
+from medchain.policy import BoundPolicy
 from medchain.policy.bound import BoundGate
 from medchain.policy.model import MAX_LIST
 from medchain.records import to_value
@@ -133,6 +135,49 @@ def test_the_gate_is_the_chains(house: Clinic, names: tuple[str, ...]) -> None:
     members = tuple(house.party(name).id for name in names)
     message = evolve(added(house), policy=bytes(evolve(bound, gate=BoundGate(1, members))))
     assert refused(house, message, "hospital", "owner") == "foreign-gate"
+
+
+def test_the_gate_is_the_one_of_now(house: Clinic) -> None:
+    """All its members and no others, with its threshold, as governance has them when the record is added."""
+    bound, early = house.bind(), added(house)
+    assert bound.gate is not None
+    keeper, stranger = house.party("keeper").id, house.party("stranger").id
+    for members in ((stranger,), (keeper, stranger)):
+        foreign = evolve(bound, gate=evolve(bound.gate, members=members))
+        message = evolve(added(house), policy=bytes(foreign))
+        assert refused(house, message, "hospital", "owner") == "foreign-gate"
+    house.chain.send(Governance, AddGateMember(stranger), by=[house["hospital"]])
+    assert refused(house, early, "hospital", "owner") == "foreign-gate"
+    assert house.chain.gate is not None
+    assert {party.id for party in house.chain.gate.parties} == {keeper, stranger}
+    house.add()
+    house.chain.send(Governance, SetParameter("gate_threshold", 2), by=[house["hospital"]])
+    one_of_two = evolve(bound, gate=evolve(bound.gate, members=(keeper, stranger)))
+    message = evolve(early, policy=bytes(one_of_two))
+    assert refused(house, message, "hospital", "owner") == "foreign-gate"
+    house.add()
+
+
+def test_who_leaves_the_gate_keeps_the_records_that_name_it(house: Clinic) -> None:
+    """A removed member holds its shares for old records, and is bound to no new ones."""
+    old = house.decided()
+    house.chain.send(Governance, AddGateMember(house.party("auditor").id), by=[house["hospital"]])
+    house.chain.send(Governance, RemoveGateMember(house.party("keeper").id), by=[house["hospital"]])
+    with pytest.raises(PolicyError, match="another gate"):
+        house.access.add(PARTS, old_bound(house), by=[house["hospital"], house["owner"]])
+    new = house.decided()
+    assert house.access.open(old, by=house["dr_lee"]).raw == CONTENT
+    with pytest.raises(Refused, match="no-gate"):
+        house.access.open(new, by=house["dr_lee"])
+    later = mc.Access(house.chain, gate=Gate(house["auditor"], clock=house.clock), clock=house.clock)
+    assert later.open(new, by=house["dr_lee"]).raw == CONTENT
+
+
+def old_bound(house: Clinic) -> BoundPolicy:
+    """The clinic's policy as it was bound before the gate changed."""
+    policy = mc.Policy.parse(POLICY)
+    gate = mc.GateSet(1, (house.party("keeper"),))
+    return policy.bind(gate=gate, **{each: house.party(each) for each in {*policy.symbols, "owner"}})
 
 
 def test_no_gate_of_fewer_members_or_a_lower_threshold() -> None:

@@ -18,7 +18,8 @@ from medchain.chain import Chain
 from medchain.errors import InvalidBlock, MedchainError, NewerFormat, NotAChain, StorageError
 from medchain.ledger.archive import Archive
 from medchain.ledger.audit import audit
-from medchain.ledger.transition import Registry, found
+from medchain.ledger.registry import Registry
+from medchain.ledger.transition import found
 from medchain.merkle import CompactRange, Head, leaf_hash
 from medchain.storage.mark import Mark
 from medchain.storage.memory import MemoryStore
@@ -232,7 +233,7 @@ from ledger.world import copy
 from medchain.encoding import decode
 from medchain.ledger.archive import Archive
 from medchain.ledger.audit import audit
-from medchain.ledger.transition import Registry
+from medchain.ledger.registry import Registry
 pairs = {key: value for key, value in decode(sys.stdin.buffer.read())}
 report = audit(Archive(copy(pairs)), Registry([Counting, Other]))
 print(report.head, sys.flags.hash_randomization, hash("x"))

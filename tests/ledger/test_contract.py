@@ -11,10 +11,13 @@ import attrs
 import pytest
 from attrs import frozen
 from ledger.counting import Add, Counting, NoteRow, TotalRow
+from ledger.world import World
 
-from medchain.ledger.contract import Context, Contract, check, handles, wire_name
+from medchain.chain import Chain
+from medchain.ledger.contract import Context, Contract, handles, wire_name
 from medchain.ledger.governance import Governance
 from medchain.ledger.keys import Keys
+from medchain.ledger.registration import check
 from medchain.ledger.tables import Table
 
 
@@ -31,6 +34,43 @@ class Weigh:
 @attrs.define
 class Changeable:
     value: int
+
+
+@frozen
+class Event:
+    x: int
+
+
+@frozen
+class Whatever:
+    inner: tuple[dict[str, Any], ...]
+
+
+@frozen
+class Holds:
+    inner: Holds | None
+
+
+@frozen
+class OwnForm:
+    text: str
+
+    def __to_value__(self) -> Any:
+        return self.text
+
+    @classmethod
+    def __from_value__(cls, value: Any) -> OwnForm:
+        return cls(value)
+
+
+@frozen
+class Listing:
+    items: list[int]
+
+
+@frozen
+class Pair:
+    pair: tuple[int, str]
 
 
 def test_good_contracts_pass() -> None:
@@ -96,6 +136,55 @@ def test_form() -> None:
         name = "rows"
         weights = Table(Weigh)
 
+    class Listed(Nameless):
+        name = "listed"
+        codes = ["no"]  # noqa: RUF012
+
+    class TwoEvents(Nameless):
+        name = "two"
+        events = (Event, attrs.make_class("Event", {"x": attrs.field(type=int)}, frozen=True))
+
+    class Untyped(Contract):
+        name = "untyped"
+
+        @handles(Whatever)
+        def whatever(self, context: Context, message: Whatever) -> None: ...
+
+    class Nested(Nameless):
+        name = "nested"
+        all = Table(Holds)
+
+    class Own(Nameless):
+        name = "own"
+        all = Table(OwnForm)
+
+    class Lists(Nameless):
+        name = "lists"
+        all = Table(Listing)
+
+    class Pairs(Nameless):
+        name = "pairs"
+        all = Table(Pair)
+
+    class Digest(Nameless):
+        name = "digest"
+        digest = Table(Ask)  # type: ignore[assignment]
+
+    class Handle(Nameless):
+        name = "handle"
+
+        @handles(Holds)
+        def handle(self, context: Context, message: Holds) -> None: ...  # type: ignore[override]
+
+    refuse(Digest, "digest is what every contract has")
+    refuse(Handle, "handle is what every contract has")
+    refuse(Listed, "are tuples")
+    refuse(TwoEvents, "two events have one name")
+    refuse(Untyped, "type Any")
+    refuse(Nested, "holds itself")
+    refuse(Own, "form of its own")
+    refuse(Lists, "no canonical form")
+    refuse(Pairs, "no canonical form")
     refuse(7, "no Contract class")
     refuse(Ask, "no Contract class")
     refuse(Nameless, "name is")
@@ -170,7 +259,7 @@ def test_determinism() -> None:
     refuse(Fraction, "a float")
     refuse(Identity, "id depends on more")
     refuse(Importer, "import has no place")
-    refuse(Heir, "Clock, line")
+    refuse(Heir, r"Clock\.ask, line")
 
 
 roll = random.randint
@@ -188,6 +277,69 @@ def test_two_messages_of_one_name() -> None:
 
             @handles(another)
             def other(self, context: Context, message: Any) -> None: ...
+
+
+def test_one_method_for_several_messages() -> None:
+    class Both(Contract):
+        name = "both"
+
+        @handles(Ask, Whatever)
+        def all(self, context: Context, message: Any) -> None: ...
+
+    assert Both.handlers == {"ask": (Ask, "all"), "whatever": (Whatever, "all")}
+
+
+def test_a_later_version_takes_over_or_drops_what_it_is_derived_from() -> None:
+    class First(Contract):
+        name = "first"
+
+        @handles(Ask)
+        def ask(self, context: Context, message: Ask) -> None: ...
+
+        @handles(Weigh)
+        def weigh(self, context: Context, message: Weigh) -> None: ...
+
+    another = attrs.make_class("Ask", {"x": attrs.field(type=int)}, frozen=True)
+
+    class Second(First):
+        version = 2
+        weigh = None
+
+        @handles(another)
+        def ask(self, context: Context, message: Any) -> None: ...
+
+    assert First.handlers == {"ask": (Ask, "ask"), "weigh": (Weigh, "weigh")}
+    assert Second.handlers == {"ask": (another, "ask")}
+
+
+def test_tables_may_come_from_a_base_that_is_no_contract() -> None:
+    class Tables:
+        name = "mixed"
+        asked = Table(Ask, public=True)
+
+    class Mixed(Tables, Contract):
+        @handles(Ask)
+        def ask(self, context: Context, message: Ask) -> None: ...
+
+    check(Mixed)
+    assert Mixed.tables == {"asked": Tables.asked}
+    assert (Mixed.asked.contract, Mixed.asked.name) == ("mixed", "asked")
+
+
+def test_a_table_may_have_any_name_that_is_not_taken(world: World) -> None:
+    class Named(Contract):
+        name = "named"
+        rows = Table(Ask, public=True)
+        context = Table(Ask)
+
+        @handles(Ask)
+        def ask(self, context: Context, message: Ask) -> None:
+            self.rows["x"] = message
+            self.context["x"] = self.rows["x"]
+
+    with Chain.in_memory(authority=world.authority, contracts=[Named]) as chain:
+        chain.send(Named, Ask(7), by=[world.authority])
+        assert chain.table(Named.rows)["x"] == chain.table(Named.context)["x"] == Ask(7)
 
 
 def test_events_belong_to_one_contract() -> None:

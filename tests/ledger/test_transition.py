@@ -9,9 +9,10 @@ from ledger.world import START, Clock, World, wallet
 from medchain.chain import Chain
 from medchain.errors import ConsensusError, InvalidTransaction
 from medchain.ledger.entry import LEAF_LIMIT, Entry, Kind
+from medchain.ledger.governance import PARAMETERS
+from medchain.ledger.registry import Registry
 from medchain.ledger.system import LedgerTables
 from medchain.ledger.transaction import TRANSACTION_LIMIT
-from medchain.ledger.transition import TIMERS_LIMIT, Registry
 from medchain.merkle import LogTree, leaf_hash
 
 
@@ -145,10 +146,11 @@ class TestTimers:
         assert world.chain.table(Counting.totals)[bytes(32)].total == 2
 
     def test_at_most_a_thousand_in_a_block(self, world: World) -> None:
+        limit = PARAMETERS["timers_per_block"].default
         writer = world.chain._writer
         assert writer is not None
         with writer.begin() as builder:
-            for _ in range(TIMERS_LIMIT + 5):
+            for _ in range(limit + 5):
                 body = world.body(Later(START + 1, 1), world.authority)
                 builder.add(world.sign(body, world.authority))
             block = builder.close()
@@ -157,10 +159,10 @@ class TestTimers:
         first = world.send(Add(1), world.authority)
         header = world.chain.header(first.height)
         kinds = [entry(world, index).kind for index in range(header.first, first.index + 1)]
-        assert kinds == [Kind.TIMER] * TIMERS_LIMIT + [Kind.TRANSACTION]
+        assert kinds == [Kind.TIMER] * limit + [Kind.TRANSACTION]
         world.send(Add(1), world.authority)
-        assert world.chain.table(Counting.totals)[bytes(32)].total == TIMERS_LIMIT + 5
-        assert world.chain.audit().outcomes["timer", "ok"] == TIMERS_LIMIT + 5
+        assert world.chain.table(Counting.totals)[bytes(32)].total == limit + 5
+        assert world.chain.audit().outcomes["timer", "ok"] == limit + 5
 
 
 class TestBlocks:
@@ -211,7 +213,7 @@ class TestRegistry:
 
     def test_contracts_that_are_not_installed(self, world: World) -> None:
         with pytest.raises(ConsensusError, match="counting/1"):
-            Registry([Other]).active(world.chain._archive)
+            Registry([Other]).active(world.chain._archive, 1)
 
     def test_a_genesis_that_is_no_leaf(self) -> None:
         from medchain.policy import GateSet

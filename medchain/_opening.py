@@ -18,6 +18,7 @@ from medchain.ledger.audit import load_map
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract
 from medchain.ledger.entry import Genesis, Header, Predecessor, chain_tag
+from medchain.ledger.governance.contract import gate_of
 from medchain.ledger.registration import check
 from medchain.ledger.tables import Table
 from medchain.ledger.transition import Registry, Tip
@@ -35,6 +36,7 @@ __all__ = [
     "new_genesis",
     "open_store",
     "registry_of",
+    "stored_gate",
     "stored_genesis",
     "stored_row",
 ]
@@ -139,6 +141,13 @@ def stored_genesis(archive: Archive) -> Genesis:
     if header.genesis is None:
         raise InvalidBlock("the log does not begin with a genesis document", index=0)
     return header.genesis
+
+
+def stored_gate(archive: Archive) -> GateSet | None:
+    """The gate as it stands in the stored state, at one moment; None if there is none."""
+    with archive.store.snapshot() as moment:
+        threshold, members = gate_of(archive.at(moment))
+    return GateSet(threshold, members) if members else None
 
 
 def _stored_header(archive: Archive, index: int) -> Header:

@@ -15,6 +15,7 @@ from medchain._opening import (
     new_genesis,
     open_store,
     registry_of,
+    stored_gate,
     stored_genesis,
     stored_row,
     system_clock,
@@ -30,7 +31,6 @@ from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract, wire_name
 from medchain.ledger.draft import Signed, signer_ref
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, check_origin
-from medchain.ledger.governance.contract import gate_of
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.proof import EntryExtra, LogProof, StateExtra, extra_bytes
@@ -93,7 +93,8 @@ class Chain:
         Args:
             path: folder for the chain; made if it is not there.
             origin: public name of the log, like ``clinic.example/ehr``: no white space, no ``+``.
-            authority: the wallet that governs and signs checkpoints. Without it nobody can write again: back it up.
+            authority: the wallet that governs at first, and for good signs checkpoints and opens the chain for writing.
+                Without it nobody can write again: back it up.
             gate: who gives the gate's share against a logged decision; None founds a chain without a gate.
             contracts: contract classes; all installed ones by default.
             predecessor: the chain that this one goes on from.
@@ -245,9 +246,7 @@ class Chain:
     @property
     def gate(self) -> GateSet | None:
         """The gate as it is now, to bind policies with; None for a chain without one."""
-        with self._archive.store.snapshot() as moment:
-            threshold, members = gate_of(self._archive.at(moment))
-        return GateSet(threshold, members) if members else None
+        return stored_gate(self._archive)
 
     @property
     def read_only(self) -> bool:

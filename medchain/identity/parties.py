@@ -136,10 +136,10 @@ class Parties:
         return self._chain.send(Keys, message, by=[old, new])
 
     def revoke(self, party: Party, *, by: Signer) -> Receipt:
-        """End the keys of a party: lost, stolen, left. `by` is the party itself or its sponsor.
+        """End the keys of a party: lost, stolen, left. `by` is the party itself, or its sponsor if that still is one.
 
         Raises:
-            Refused: ``unknown-party``, ``not-yours``.
+            Refused: ``unknown-party``, ``not-yours``; ``in-office``: it is an authority or a member of the gate.
         """
         return self._chain.send(Keys, Revoke(party.id), by=[by])
 

@@ -215,7 +215,7 @@ class Contract:
     _digest: ClassVar[bytes]
 
     def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+        self._rows = rows
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

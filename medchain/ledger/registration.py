@@ -21,6 +21,9 @@ from medchain.records import describe
 __all__ = ["check", "check_successor"]
 
 
+BASE = frozenset(("__init__", "__init_subclass__", "digest", "handle"))
+"""What of `Contract` no contract replaces."""
+
 _passed: WeakSet[type[Contract]] = WeakSet()
 
 
@@ -65,6 +68,9 @@ def _check_names(contract: type[Contract]) -> None:
         raise TypeError(f"{who}: name is [a-z][a-z0-9_]* of at most 32 characters, and not 'ledger'")
     if type(contract.version) is not int or not 1 <= contract.version < 1 << 31:
         raise TypeError(f"{who}: version is an int from 1")
+    for each in contract.__mro__[: contract.__mro__.index(Contract)]:
+        for taken in sorted(BASE & vars(each).keys()):
+            raise TypeError(f"{who}: {taken} is what every contract has of its base; take another name")
     if type(contract.codes) is not tuple or type(contract.events) is not tuple:
         raise TypeError(f"{who}: codes and events are tuples")
     for code in contract.codes:

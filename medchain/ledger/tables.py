@@ -146,7 +146,7 @@ class Table(Generic[V]):
     def __get__(self, instance: Any, owner: type) -> TableView[V]: ...
 
     def __get__(self, instance: Any, owner: type) -> Table[V] | TableView[V]:
-        return self if instance is None else self.view(instance.rows)
+        return self if instance is None else self.view(instance._rows)
 
     @functools.cached_property
     def prefix(self) -> bytes:

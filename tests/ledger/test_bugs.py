@@ -97,13 +97,13 @@ class Faulty(Contract):
             case "true":
                 return True
             case "foreign rows":
-                Counting.notes.view(self.rows).get("x")
+                Counting.notes.view(self._rows).get("x")
             case "foreign scan":
-                list(Counting.notes.view(self.rows))
+                list(Counting.notes.view(self._rows))
             case "foreign write":
-                del Counting.notes.view(self.rows)["x"]
+                del Counting.notes.view(self._rows)["x"]
             case "system write":
-                del Governance.authorities.view(self.rows)[context.signers[0]]
+                del Governance.authorities.view(self._rows)[context.signers[0]]
             case "mutate":
                 doses["x"] = 99
                 context.emit(Done(doses))

@@ -11,7 +11,9 @@ import attrs
 import pytest
 from attrs import frozen
 from ledger.counting import Add, Counting, NoteRow, TotalRow
+from ledger.world import World
 
+from medchain.chain import Chain
 from medchain.ledger.contract import Context, Contract, handles, wire_name
 from medchain.ledger.governance import Governance
 from medchain.ledger.keys import Keys
@@ -164,6 +166,18 @@ def test_form() -> None:
         name = "pairs"
         all = Table(Pair)
 
+    class Digest(Nameless):
+        name = "digest"
+        digest = Table(Ask)  # type: ignore[assignment]
+
+    class Handle(Nameless):
+        name = "handle"
+
+        @handles(Holds)
+        def handle(self, context: Context, message: Holds) -> None: ...  # type: ignore[override]
+
+    refuse(Digest, "digest is what every contract has")
+    refuse(Handle, "handle is what every contract has")
     refuse(Listed, "are tuples")
     refuse(TwoEvents, "two events have one name")
     refuse(Untyped, "type Any")
@@ -310,6 +324,22 @@ def test_tables_may_come_from_a_base_that_is_no_contract() -> None:
     check(Mixed)
     assert Mixed.tables == {"asked": Tables.asked}
     assert (Mixed.asked.contract, Mixed.asked.name) == ("mixed", "asked")
+
+
+def test_a_table_may_have_any_name_that_is_not_taken(world: World) -> None:
+    class Named(Contract):
+        name = "named"
+        rows = Table(Ask, public=True)
+        context = Table(Ask)
+
+        @handles(Ask)
+        def ask(self, context: Context, message: Ask) -> None:
+            self.rows["x"] = message
+            self.context["x"] = self.rows["x"]
+
+    with Chain.in_memory(authority=world.authority, contracts=[Named]) as chain:
+        chain.send(Named, Ask(7), by=[world.authority])
+        assert chain.table(Named.rows)["x"] == chain.table(Named.context)["x"] == Ask(7)
 
 
 def test_events_belong_to_one_contract() -> None:

@@ -229,7 +229,7 @@ class Governance(GovernanceTables, Contract):
             context.emit(event)
 
     def _value(self, name: str) -> int:
-        return parameter(self.rows, name)
+        return parameter(self._rows, name)
 
     # What follows.
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 
 from medchain.encoding import decode
-from medchain.ledger.tables import Rows, Table
+from medchain.ledger.tables import OwnRows, Rows, Table
 from medchain.records import length, short
 
 __all__ = [
@@ -159,7 +159,7 @@ runs. ``transaction_bytes``: most bytes of a transaction; one governance message
 """
 
 
-def parameter(rows: Rows, name: str) -> int:
+def parameter(rows: Rows | OwnRows, name: str) -> int:
     """The value of a parameter as the state has it."""
     row = GovernanceTables.parameters.view(rows).get(name)
     return PARAMETERS[name].default if row is None else row.value

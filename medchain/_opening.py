@@ -16,6 +16,7 @@ from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive, leaf_key
 from medchain.ledger.contract import Contract
 from medchain.ledger.entry import Genesis, Predecessor, chain_tag
+from medchain.ledger.governance.contract import gate_of
 from medchain.ledger.registration import check
 from medchain.ledger.registry import Registry
 from medchain.ledger.transition import Block, Tip
@@ -35,6 +36,7 @@ __all__ = [
     "new_genesis",
     "open_store",
     "registry_of",
+    "stored_gate",
     "stored_genesis",
 ]
 
@@ -138,6 +140,13 @@ def stored_genesis(archive: Archive) -> Genesis:
     if header.genesis is None:
         raise InvalidBlock("the log does not begin with a genesis document", index=0)
     return header.genesis
+
+
+def stored_gate(archive: Archive) -> GateSet | None:
+    """The gate as it stands in the stored state, at one moment; None if there is none."""
+    with archive.store.snapshot() as moment:
+        threshold, members = gate_of(archive.at(moment))
+    return GateSet(threshold, members) if members else None
 
 
 def commit_first(archive: Archive, block: Block, mark: Mark) -> None:

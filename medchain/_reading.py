@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from os import PathLike
 from typing import Any, TypeVar
 
+from medchain._opening import stored_gate
 from medchain._proving import entry_index, prove_entry, prove_row
 from medchain._snapshots import open_snapshot, signed_moment, snapshot_to
 from medchain._writer import Writer
@@ -15,7 +16,6 @@ from medchain.ledger.archive import Archive
 from medchain.ledger.audit import AuditReport, Progress, audit
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor
-from medchain.ledger.governance.contract import gate_of
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.registry import Registry
@@ -65,9 +65,7 @@ class ChainReading:
     @property
     def gate(self) -> GateSet | None:
         """The gate as it is now, to bind policies with; None for a chain without one."""
-        with self._archive.store.snapshot() as moment:
-            threshold, members = gate_of(self._archive.at(moment))
-        return GateSet(threshold, members) if members else None
+        return stored_gate(self._archive)
 
     @property
     def read_only(self) -> bool:

@@ -16,7 +16,6 @@ from medchain.keys.party import Party
 from medchain.keys.signing import SigningKey
 from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
-from medchain.ledger.contract import OwnRows
 from medchain.ledger.draft import Attachment, signer_ref
 from medchain.ledger.entry import Entry, Genesis, Kind
 from medchain.ledger.note import Note
@@ -140,8 +139,7 @@ class Writer:
                 message: Any = from_value(contract.handlers[body.message_name][0], body.message[1])
             except EncodingError as error:
                 raise InvalidTransaction("malformed", str(error)) from error
-            own = contract(OwnRows(Overlay(rows), contract.name))
-            return own.attached(tuple(each.party for each in body.signers), message)
+            return contract(Overlay(rows)).attached(tuple(each.party for each in body.signers), message)
 
     def refresh(self) -> None:
         """Log an empty block if the chain has rested for 60 s, so that its state can be proved as of now."""

@@ -137,8 +137,15 @@ class Solo(Engine):
                 else:
                     self._block(item)
         except BaseException as error:  # whatever it is, those who wait are to hear of it
-            self.failure = error
+            self._end(error)
         self._stop()
+
+    def _end(self, error: BaseException) -> None:
+        """Take nothing any more because of a failure."""
+        with self._lock:
+            self.failure = error
+            self._closing = True
+            self._room.notify_all()
 
     def _pause(self) -> float:
         wait = self._application.wait_for_timer()
@@ -166,6 +173,7 @@ class Solo(Engine):
             if block is not None:
                 self._application.commit(block)
         except BaseException as error:
+            self._end(error)  # before anybody hears of it, so that who submits then is refused
             self._notifier.tell((submission, _stopped(error)) for submission in taken)
             if action is not None:
                 action.error = _stopped(error)

@@ -17,10 +17,10 @@ import attrs
 
 from medchain.encoding import encode
 from medchain.errors import ContractError
-from medchain.ledger.tables import Rows, Table, TableView, WritableRows
+from medchain.ledger.tables import OwnRows, Rows, Table, TableView, WritableRows
 from medchain.records import describe, from_value, to_value
 
-__all__ = ["Context", "Contract", "Event", "OwnRows", "handles", "wire_name"]
+__all__ = ["Context", "Contract", "Event", "handles", "wire_name"]
 
 DIGEST_LABEL = b"medchain/contract/v1"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -175,30 +175,6 @@ class _ReadOnly:
         return self._scan(start, end, reverse=reverse)
 
 
-class OwnRows:
-    """What a running contract may read and write by itself: the rows of its own tables."""
-
-    def __init__(self, rows: WritableRows, contract: str) -> None:
-        self._rows = rows
-        self._prefix = b"r" + contract.encode() + b"\0"
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._rows.get(self._own(key))
-
-    def scan(
-        self, start: bytes, end: bytes | None, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        return self._rows.scan(self._own(start), end, reverse=reverse)
-
-    def set(self, key: bytes, value: bytes | None, map_key: bytes) -> None:
-        self._rows.set(self._own(key), value, map_key)
-
-    def _own(self, key: bytes) -> bytes:
-        if not key.startswith(self._prefix):
-            raise TypeError("a contract reads other tables by context.read, and writes none of them")
-        return key
-
-
 class Contract:
     """Base of all contracts.
 
@@ -214,8 +190,8 @@ class Contract:
     tables: ClassVar[Mapping[str, Table[Any]]] = {}
     _digest: ClassVar[bytes]
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, rows: WritableRows) -> None:
+        self._rows = OwnRows(rows, self.name)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -20,9 +20,11 @@ from medchain.storage.api import prefix_end
 __all__ = [
     "ROW_LABEL",
     "Key",
+    "OwnRows",
     "Rows",
     "Table",
     "TableView",
+    "WritableRows",
     "map_key",
     "order_key",
     "plain_key",
@@ -57,6 +59,22 @@ class WritableRows(Rows, Protocol):
     """Rows of which a handler may change its own."""
 
     def set(self, key: bytes, value: bytes | None, map_key: bytes) -> None: ...
+
+
+class OwnRows:
+    """What a running contract has of the rows: a way to its own tables, and to no others."""
+
+    def __init__(self, rows: WritableRows, contract: str) -> None:
+        self._rows = rows
+        self._contract = contract
+
+    def of(self, table: Table[Any]) -> WritableRows:
+        """All rows, for a view of one of the contract's tables; TypeError for the table of another."""
+        if table.contract != self._contract:
+            raise TypeError(
+                f"{self._contract} reads {table.contract}.{table.name} by context.read, if it is public"
+            )
+        return self._rows
 
 
 def row_prefix(contract: str, table: str) -> bytes:
@@ -153,9 +171,9 @@ class Table(Generic[V]):
         """The beginning of the order keys of its rows."""
         return row_prefix(self.contract, self.name)
 
-    def view(self, rows: Rows) -> TableView[V]:
+    def view(self, rows: Rows | OwnRows) -> TableView[V]:
         """The rows of this table in `rows`; writable only if `rows` is."""
-        return TableView(rows, self)
+        return TableView(rows.of(self) if isinstance(rows, OwnRows) else rows, self)
 
     def map_key(self, key: Key) -> bytes:
         """The key of one of its rows in the state map."""

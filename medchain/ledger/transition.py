@@ -23,7 +23,7 @@ from medchain.errors import (
     StorageError,
 )
 from medchain.keys.signing import verify
-from medchain.ledger.contract import TOO_MANY_EVENTS, TOO_MANY_SUBJECTS, Context, Contract, Event, OwnRows
+from medchain.ledger.contract import TOO_MANY_EVENTS, TOO_MANY_SUBJECTS, Context, Contract, Event
 from medchain.ledger.entry import LEAF_LIMIT, Genesis, Header, Kind, entry_leaf
 from medchain.ledger.governance.contract import establish
 from medchain.ledger.governance.rows import active_contracts, parameter
@@ -334,7 +334,7 @@ def _call(contract: type[Contract], context: Context, overlay: Overlay, message:
     kind, _ = contract.handlers[message[0]]
     record: Any = from_value(kind, message[1])
     try:
-        contract(OwnRows(overlay, contract.name)).handle(context, message[0], record)
+        contract(overlay).handle(context, message[0], record)
     except EncodingError as error:
         raise ValueError(f"a handler met a malformed value: {error}") from error
     except ContractError as refusal:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medchain.errors import ContractError
-from medchain.ledger.contract import Context, OwnRows, wire_name
+from medchain.ledger.contract import Context, wire_name
 from medchain.ledger.governance import (
     AddAuthority,
     AddGateMember,
@@ -64,7 +64,7 @@ class Ledger:
             chain=bytes(32),
             rows=overlay,
         )
-        contract = Governance(OwnRows(overlay, "governance"))
+        contract = Governance(overlay)
         try:
             contract.handle(context, wire_name(type(message)), message)
         except ContractError as refusal:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 
 from medchain.encoding import decode
-from medchain.ledger.tables import Rows, Table
+from medchain.ledger.tables import OwnRows, Rows, Table
 from medchain.records import length, short
 
 __all__ = [
@@ -171,12 +171,12 @@ governance message of 16 signers fits into the least.
 """
 
 
-def gate_row(rows: Rows) -> GateRow:
+def gate_row(rows: Rows | OwnRows) -> GateRow:
     """The gate as the state has it; a threshold of 0 and nobody where there is none."""
     return GovernanceTables.gate.view(rows).get(GATE) or NO_GATE
 
 
-def parameter(rows: Rows, name: str) -> int:
+def parameter(rows: Rows | OwnRows, name: str) -> int:
     """The value of a parameter as the state has it."""
     if name == GATE_THRESHOLD:
         return gate_row(rows).threshold

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy(
         "Batch": "medchain.storage.api",
         "BlobStore": "medchain.storage.blobs",
         "FileBlobs": "medchain.storage.files",
+        "LateBlobs": "medchain.storage.late",
         "LmdbStore": "medchain.storage.lmdb_store",
         "MAX_KEY": "medchain.storage.api",
         "MAX_VALUE": "medchain.storage.api",

@@ -48,6 +48,13 @@ class BlobStore(ABC):
     The conformance suite is `medchain.testing.BlobStoreConformance`.
     """
 
+    _read_only = False
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store was opened for reading only: `put` and `erase` are refused with ValueError."""
+        return self._read_only
+
     @abstractmethod
     def _writer(self, object_id: bytes) -> BlobWriter: ...
 
@@ -59,10 +66,12 @@ class BlobStore(ABC):
     def _size(self, object_id: bytes, digest: bytes) -> int: ...
 
     @abstractmethod
-    def _list(self, object_id: bytes) -> Iterable[bytes]: ...
+    def _list(self, object_id: bytes) -> Iterable[bytes]:
+        """Give the hashes of what lies under an object, be it erased or not."""
 
     @abstractmethod
-    def _objects(self) -> Iterable[bytes]: ...
+    def _objects(self) -> Iterable[bytes]:
+        """Give the ids of all objects under which something lies, be they erased or not."""
 
     @abstractmethod
     def _erase(self, object_id: bytes) -> int:
@@ -73,6 +82,11 @@ class BlobStore(ABC):
 
     @abstractmethod
     def _tombstones(self) -> Iterable[bytes]: ...
+
+    def _remains(self) -> Iterable[bytes]:
+        """Give the ids of erased objects under which something lies all the same."""
+        suspects = set(self._objects()) & set(self._tombstones())
+        return [found for found in suspects if next(iter(self._list(found)), None) is not None]
 
     # Writing
 
@@ -85,6 +99,7 @@ class BlobStore(ABC):
         _check_id("object id", object_id)
         if expect is not None:
             _check_id("hash", expect)
+        self._refuse_if_read_only()
         self._refuse_erased(object_id)
         with guarded("write a blob"):
             writer = self._writer(object_id)
@@ -108,6 +123,10 @@ class BlobStore(ABC):
                 writer.write(chunk)
         return digest.digest()
 
+    def _refuse_if_read_only(self) -> None:
+        if self.read_only:
+            raise ValueError(f"{self!r} is open for reading only")
+
     def _refuse_erased(self, object_id: bytes) -> None:
         if self.erased(object_id):
             raise StorageError(f"object {object_id.hex()} is erased: nothing is stored under its id again")
@@ -119,6 +138,7 @@ class BlobStore(ABC):
         allowed, and so is an object of which there is nothing yet. Raises StorageError.
         """
         _check_id("object id", object_id)
+        self._refuse_if_read_only()
         with guarded("erase an object"):
             return self._erase(object_id)
 
@@ -185,12 +205,22 @@ class BlobStore(ABC):
         """Give the hashes of all blobs of an object, sorted; none for an object that is unknown or erased."""
         _check_id("object id", object_id)
         with guarded("list blobs"):
-            return sorted(self._list(object_id))
+            return [] if self._erased(object_id) else sorted(self._list(object_id))
 
     def objects(self) -> Iterator[bytes]:
-        """Iterate over the ids of all objects that have blobs, sorted."""
+        """Iterate over the ids of all objects that have blobs and are not erased, sorted."""
         with guarded("list objects"):
-            found = sorted(self._objects())
+            found = sorted(set(self._objects()) - set(self._tombstones()))
+        return iter(found)
+
+    def remains(self) -> Iterator[bytes]:
+        """Iterate over the ids of erased objects under which something lies all the same, sorted.
+
+        An erasure was broken off, or a writer died at the wrong moment. It cannot be read; erasing the object
+        again removes it.
+        """
+        with guarded("look for remains of erased objects"):
+            found = sorted(self._remains())
         return iter(found)
 
     def erased(self, object_id: bytes) -> bool:

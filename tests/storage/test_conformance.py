@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from medchain.storage import BlobStore, FileBlobs, LmdbStore, MemoryBlobs, MemoryStore, ReplicatedBlobs, Store
+from medchain.storage import (
+    BlobStore,
+    FileBlobs,
+    LateBlobs,
+    LmdbStore,
+    MemoryBlobs,
+    MemoryStore,
+    ReplicatedBlobs,
+    Store,
+)
 from medchain.testing import BlobStoreConformance, FaultBlobs, FaultStore, StoreConformance
 
 
@@ -67,3 +76,8 @@ class TestFaultBlobsWithoutFaults(BlobStoreConformance):
 
     def make(self, path: Path) -> BlobStore:
         return FaultBlobs(MemoryBlobs())
+
+
+class TestLateBlobs(BlobStoreConformance):
+    def make(self, path: Path) -> BlobStore:
+        return LateBlobs(lambda: FileBlobs(path))

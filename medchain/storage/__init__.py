@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy(
         "Mark": "medchain.storage.mark",
         "MemoryBlobs": "medchain.storage.blobs",
         "MemoryStore": "medchain.storage.memory",
+        "ObjectBlobs": "medchain.storage.objects",
         "Reader": "medchain.storage.api",
         "ReplicatedBlobs": "medchain.storage.replicated",
         "Snapshot": "medchain.storage.api",

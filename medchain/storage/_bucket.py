@@ -90,14 +90,24 @@ class Bucket:
 
     def read(self, key: str, limit: int, version: str | None = None) -> tuple[bytes, str | None] | None:
         """A small object and its tag, or None."""
+        found = self.fetch(key, limit, version)
+        if found is None:
+            return None
+        data, tag = found
+        if data is None:
+            raise StorageError(f"{key} in {self.name} has more than {limit} bytes: it is not medchain's")
+        return data, tag
 
-        def fetch() -> tuple[bytes, str | None]:
+    def fetch(
+        self, key: str, limit: int, version: str | None = None
+    ) -> tuple[bytes | None, str | None] | None:
+        """An object (None in place of one that is longer than `limit`) and its tag, or None where there is none."""
+
+        def get() -> tuple[bytes | None, str | None]:
             result = self._store.get(key, options={"version": version} if version else None)
-            if result.meta["size"] > limit:
-                raise StorageError(f"{key} in {self.name} has more than {limit} bytes: it is not medchain's")
-            return bytes(result.bytes()), result.meta["e_tag"]
+            return None if result.meta["size"] > limit else bytes(result.bytes()), result.meta["e_tag"]
 
-        return self._if_there("read", fetch)
+        return self._if_there("read", get)
 
     def size(self, key: str) -> int | None:
         """The length of an object, or None."""

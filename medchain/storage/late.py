@@ -43,6 +43,9 @@ class LateBlobs(BlobStore):
     def _read(self, object_id: bytes, digest: bytes, offset: int, length: int) -> bytes:
         return self.store._read(object_id, digest, offset, length)
 
+    def _fetch(self, object_id: bytes, digest: bytes, limit: int) -> bytes | None:
+        return self.store._fetch(object_id, digest, limit)
+
     def _size(self, object_id: bytes, digest: bytes) -> int:
         return self.store._size(object_id, digest)
 

@@ -202,6 +202,13 @@ class ObjectBlobs(BlobStore):
         found: bytes = self._find(object_id, digest, lambda key: self._bucket.read_range(key, offset, length))
         return found
 
+    def _fetch(self, object_id: bytes, digest: bytes, limit: int) -> bytes | None:
+        limit = min(limit, self.part_size)  # longer ones have bodies, and are read by ranges
+        found: tuple[bytes | None, object] = self._find(
+            object_id, digest, lambda key: self._bucket.fetch(key, limit)
+        )
+        return found[0]
+
     def _size(self, object_id: bytes, digest: bytes) -> int:
         size: int = self._find(object_id, digest, self._bucket.size)
         return size
@@ -210,7 +217,10 @@ class ObjectBlobs(BlobStore):
 
     def _list(self, object_id: bytes) -> Iterable[bytes]:
         names = self._bucket.keys(f"{_OBJECTS}/{object_id.hex()}")
-        return set(self._ids(name.removesuffix(".at") for name in names))
+        found = set(self._ids(name.removesuffix(".at") for name in names))
+        if not found:
+            self._check_present()
+        return found
 
     def _objects(self) -> Iterable[bytes]:
         self._check_present()

@@ -13,7 +13,7 @@ from attrs import define, frozen
 
 from medchain.errors import BlobDamaged, BlobMissing, StorageError, StorageFull
 from medchain.storage._guard import guarded
-from medchain.storage.blobs import BlobStore, BlobWriter, check_address, missing
+from medchain.storage.blobs import BlobStore, BlobWriter, TooLong, check_address, missing
 from medchain.storage.late import LateBlobs
 
 __all__ = ["Repair", "ReplicatedBlobs"]
@@ -21,6 +21,9 @@ __all__ = ["Repair", "ReplicatedBlobs"]
 SLOW, PAUSE, LONGEST_PAUSE = 1.0, 20.0, 60.0
 """A store that took longer than `SLOW` seconds to fail is left alone for `PAUSE` times as long, at most
 `LONGEST_PAUSE` seconds: a network store that is down costs the others one wait a minute, not one at each use."""
+
+_POOR = (BlobMissing, BlobDamaged, TooLong)
+"""What says something about one copy, and nothing about the store."""
 
 T = TypeVar("T")
 Address = tuple[bytes, bytes]
@@ -150,7 +153,7 @@ class ReplicatedBlobs(BlobStore):
         try:
             with guarded("use a blob store"):
                 yield
-        except (BlobMissing, BlobDamaged):
+        except _POOR:
             raise
         except StorageError:
             member.rest(began)
@@ -170,7 +173,7 @@ class ReplicatedBlobs(BlobStore):
             try:
                 with self._using(member):
                     return read(member.store), poor
-            except (BlobMissing, BlobDamaged) as error:
+            except _POOR as error:
                 poor.append(member)
                 errors.append(error)
             except StorageError as error:
@@ -178,9 +181,10 @@ class ReplicatedBlobs(BlobStore):
         raise self._worst(errors, object_id, digest)
 
     def _worst(self, errors: list[StorageError], object_id: bytes, digest: bytes) -> StorageError:
-        for error in errors:
-            if isinstance(error, BlobDamaged):
-                return error
+        for kind in (TooLong, BlobDamaged):
+            for error in errors:
+                if isinstance(error, kind):
+                    return error
         if (
             len(self.away) >= self.write_quorum
         ):  # a quorum that has it may have gone; else one store would know it
@@ -190,10 +194,7 @@ class ReplicatedBlobs(BlobStore):
     def get(self, object_id: bytes, digest: bytes, *, limit: int) -> bytes:
         """Give a whole blob as `BlobStore.get` does, and put it where a copy was missing or damaged on the way."""
         check_address(object_id, digest)
-        size = self.size(object_id, digest)
-        if size > limit:
-            raise StorageError(f"the blob {digest.hex()} has {size} bytes, more than the {limit} asked for")
-        data, poor = self._first(object_id, digest, lambda store: store.get(object_id, digest, limit=size))
+        data, poor = self._first(object_id, digest, lambda store: store.get(object_id, digest, limit=limit))
         for member in poor:
             self._copy(object_id, digest, (data,), member)
         return data
@@ -265,7 +266,7 @@ class ReplicatedBlobs(BlobStore):
             try:
                 with self._using(member):
                     good[member.store.check(object_id, digest)] = member
-            except (BlobMissing, BlobDamaged) as error:
+            except _POOR as error:
                 poor.append(member)
                 errors.append(error)
             except StorageError as error:

@@ -488,6 +488,7 @@ class TestTrouble:
             lambda: blobs.get(OBJECT, digest, limit=PLENTY),
             lambda: blobs.put(OBJECT, b"more"),
             lambda: blobs.erase(OBJECT),
+            lambda: blobs.list(OBJECT),
             lambda: list(blobs.objects()),
             lambda: list(blobs.tombstones()),
         ):

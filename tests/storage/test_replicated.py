@@ -85,6 +85,17 @@ class TestReading:
         assert blobs.read(OBJECT, digest, 60, 40) == CONTENT[60:]
         assert blobs.get(OBJECT, digest, limit=100) == CONTENT
 
+    def test_a_copy_that_is_too_long_is_replaced_and_a_blob_that_is_too_long_is_refused(
+        self, blobs: ReplicatedBlobs, paths: list[Path]
+    ) -> None:
+        digest = blobs.put(OBJECT, CONTENT)
+        (paths[0] / OBJECT.hex() / digest.hex()).write_bytes(CONTENT * 2)
+        assert blobs.get(OBJECT, digest, limit=100) == CONTENT
+        assert (paths[0] / OBJECT.hex() / digest.hex()).read_bytes() == CONTENT
+        with pytest.raises(StorageError, match="has 100 bytes, more than the 99 asked for"):
+            blobs.get(OBJECT, digest, limit=99)
+        assert blobs.away == ()
+
     def test_damage_in_every_member_is_told_and_nothing_is_overwritten(
         self, blobs: ReplicatedBlobs, paths: list[Path]
     ) -> None:

@@ -29,6 +29,7 @@ __all__ = ["audit_blobs"]
 DOCUMENT_LIMIT = 64 << 20
 
 D = TypeVar("D", Header, Dealing)
+T = TypeVar("T")
 Wrong = tuple[str, tuple[int, ...]]
 """A flaw, and the parts that it concerns."""
 
@@ -70,6 +71,18 @@ class _Place:
     good: int = 0
     findings: int = 0
 
+    def ask(self, question: Callable[[BlobStore], T]) -> T | None:
+        """What the store answers; None, and a note, if it does not. BlobMissing and BlobDamaged are answers."""
+        if self.error is not None:
+            return None
+        try:
+            return question(self.store)
+        except (BlobMissing, BlobDamaged):
+            raise
+        except StorageError as error:
+            self.error = str(error)
+            return None
+
     @functools.cached_property
     def remains(self) -> frozenset[bytes]:
         """Erased objects under which something lies."""
@@ -97,6 +110,10 @@ class _Audit:
         self._total: int | None = None
 
     def run(self) -> BlobReport:
+        for place in self.places:
+            place.ask(
+                lambda store: store.list(bytes(32))
+            )  # does it answer? there may be no record to ask about
         ids = list(self._records)
         shares = self._shares()
         findings: list[Finding] = []
@@ -296,18 +313,13 @@ class _Record:
             place.findings += 1
 
     def _ask(self, place: _Place, look: Callable[[_Place], Wrong | None]) -> Wrong | None:
-        """What is wrong in a store; if it does not answer, that is noted instead."""
-        if place.error is not None:
-            return None
+        """What is wrong in a store; None also if it does not answer, which is noted."""
         try:
-            return look(place)
+            return place.ask(lambda _: look(place))
         except BlobMissing:
             return Flaw.MISSING, ()
         except BlobDamaged:
             return Flaw.DAMAGED, ()
-        except StorageError as error:
-            place.error = str(error)
-            return None
 
 
 def _party(id: bytes) -> str:

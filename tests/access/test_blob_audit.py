@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,10 +81,14 @@ def test_a_chain_whose_stores_are_whole_holds(house: Clinic, record: Record) -> 
     assert "2 records (0 erased) in 3 stores: all of it holds" in str(report)
 
 
-def test_an_empty_chain_holds(house: Clinic) -> None:
+def test_an_empty_chain_holds_if_its_stores_answer(house: Clinic, folders: list[Path]) -> None:
     report = audit_blobs(house.chain)
     assert report.holds
     assert report.records == 0
+    shutil.rmtree(folders[1])
+    report = audit_blobs(house.chain)
+    assert not report.holds
+    assert "has gone" in (report.stores[1].error or "")
 
 
 @pytest.mark.parametrize("store", [0, 1, 2])

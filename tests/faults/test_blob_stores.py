@@ -30,7 +30,7 @@ from medchain.testing import FaultBlobs
 from medchain.testing.faults import fail
 
 LONG = os.environ.get("MEDCHAIN_FAULTS") == "long"
-SEEDS = range(12 if LONG else 1)
+SEEDS = range(4 if LONG else 1)
 RECORDS = 6 if LONG else 2
 LARGE = (12 << 20) if LONG else 300_000
 

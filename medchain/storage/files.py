@@ -79,8 +79,11 @@ class FileBlobs(BlobStore):
     def _create(self, marker: Path) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours = (self._incoming, self._erasing, self._graves)
-        if any(path not in ours and not path.name.startswith(".tmp-") for path in self.path.iterdir()):
-            raise NotAChain(f"{self.path} holds other files, but no blob store")
+        for path in (
+            self.path.iterdir()
+        ):  # objects are ours too: a damaged disk may have lost no more than the marker
+            if path not in ours and not path.name.startswith(".tmp-") and not _NAME.fullmatch(path.name):
+                raise NotAChain(f"{self.path} holds other files, like {path.name!r}, but no blob store")
         for folder in ours:
             folder.mkdir(mode=0o700, exist_ok=True)
         write_file(marker, _FORMAT)  # last, so that an interrupted start is taken up again

@@ -59,7 +59,7 @@ class ObjectBlobs(BlobStore):
         create: make an empty store where there is none. With False there must be one.
         read_only: write nothing, not even when opening; the bucket is not tried out then.
         part_size: bytes of one part of an upload, at least 5 MiB. A blob has at most 10,000 parts, and a `put` takes
-            the memory of about five.
+            the memory of about six.
 
     Before it is used a bucket is tried out: a store that shows old states, or keeps old versions of what is deleted,
     is refused, since nothing in it could be erased. If it only ignores conditional writes, `conditional` is False and
@@ -93,11 +93,14 @@ class ObjectBlobs(BlobStore):
             self.conditional = probe(bucket)
             if not present:
                 self._claim()
-            for object_id in self._ids(bucket.keys(_ERASING)):
-                with suppress(
-                    StorageError
-                ):  # what a lock still holds is tried again next time, and named by an audit
-                    self._erase(object_id)
+            self._finish_erasures()
+
+    def _finish_erasures(self) -> None:
+        for object_id in self._ids(self._bucket.keys(_ERASING)):
+            with suppress(
+                StorageError
+            ):  # a lock holds it: the next to open tries again, and an audit names it
+                self._erase(object_id)
 
     @classmethod
     def at(

@@ -55,6 +55,11 @@ class _Member:
     away: bool = True
     rests_until: float = 0.0
 
+    @property
+    def rests(self) -> bool:
+        """Whether it is away and is not to be asked again yet."""
+        return self.away and time.monotonic() < self.rests_until
+
     def rest(self, began: float) -> None:
         """Note that it has failed, and leave it alone for a while if it took its time to."""
         now = time.monotonic()
@@ -111,7 +116,7 @@ class ReplicatedBlobs(BlobStore):
             for position, store in enumerate(stores)
         )
         self._lock = threading.Lock()
-        self._replay_erasures()
+        self._replay_erasures(self._members)
 
     @property
     def stores(self) -> tuple[BlobStore, ...]:
@@ -127,21 +132,17 @@ class ReplicatedBlobs(BlobStore):
 
     def _present(self) -> list[_Member]:
         """Give the members that can be used now, at least one."""
-        now = time.monotonic()
-        if any(
-            member.away and member.rests_until <= now and member.graves() is not None
-            for member in self._members
-        ):
-            self._replay_erasures()
+        if any(member.away and not member.rests and member.graves() is not None for member in self._members):
+            self._replay_erasures([member for member in self._members if not member.rests])
         present = [member for member in self._members if not member.away]
         if not present:
             raise StorageError(f"none of the {len(self._members)} blob stores answers")
         return present
 
-    def _replay_erasures(self) -> None:
-        """Erase in every store that answers what any of them has erased; then those that came back count again."""
+    def _replay_erasures(self, members: Iterable[_Member]) -> None:
+        """Erase in all of them that answer what any of them has erased; then those that came back count again."""
         with self._lock:
-            answers = [(member, member.graves()) for member in self._members]
+            answers = [(member, member.graves()) for member in members]
             erased = set[bytes]().union(*(graves for _, graves in answers if graves is not None))
             for member, graves in answers:
                 member.away = graves is None or not member.replay(erased - graves)
@@ -231,7 +232,7 @@ class ReplicatedBlobs(BlobStore):
         First the stores erase whatever any of them has erased, so nothing that is gone comes back by a store that
         returns. `progress(done, total)` counts blobs. Raises StorageError if no store answers at all.
         """
-        self._replay_erasures()
+        self._replay_erasures(self._members)
         swept = sum(map(self._sweep, self._present()))
         blobs = [(object_id, digest) for object_id in self.objects() for digest in self.list(object_id)]
         copied = 0

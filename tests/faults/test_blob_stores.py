@@ -31,8 +31,8 @@ from medchain.testing.faults import fail
 
 LONG = os.environ.get("MEDCHAIN_FAULTS") == "long"
 SEEDS = range(4 if LONG else 1)
-RECORDS = 6 if LONG else 2
-LARGE = (12 << 20) if LONG else 300_000
+RECORDS = 4 if LONG else 2
+LARGE = (6 << 20) if LONG else 300_000
 
 Address = tuple[bytes, bytes]
 """Object id and hash of a blob."""

@@ -203,6 +203,18 @@ def test_formats_of_others_and_of_the_future_are_told_apart(path: Path) -> None:
         FileBlobs(path)
 
 
+def test_a_store_that_has_lost_its_marker_is_taken_up_again(path: Path) -> None:
+    blobs = FileBlobs(path)
+    digest = blobs.put(OBJECT, b"content")
+    blobs.erase(bytes(32))
+    (path / "format").unlink()
+    with pytest.raises(StorageError, match="has gone"):
+        blobs.put(OBJECT, b"more")
+    again = FileBlobs(path)
+    assert again.get(OBJECT, digest, limit=PLENTY) == b"content"
+    assert again.erased(bytes(32))
+
+
 def test_a_start_that_was_interrupted_is_taken_up_again(path: Path) -> None:
     FileBlobs(path)
     (path / "format").unlink()

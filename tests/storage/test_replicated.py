@@ -348,6 +348,26 @@ class TestComingAndGoing:
         blobs.get(OBJECT, digest, limit=PLENTY)
         assert blobs.away == ()
 
+    def test_a_store_that_comes_back_does_not_wake_one_that_is_slow(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Time()
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        slow, other = Slow(clock), FaultBlobs(MemoryBlobs())
+        blobs = ReplicatedBlobs([slow, other, MemoryBlobs()], write_quorum=2)
+        digest = blobs.put(OBJECT, CONTENT)
+        slow.hangs = other.down = True
+        assert blobs.get(OBJECT, digest, limit=PLENTY) == CONTENT
+        assert blobs.away == (0, 1)
+        other.down = False
+        blobs.erase(OBJECT)
+        assert blobs.away == (0,)
+        assert slow.failures == 1
+        slow.hangs = False
+        clock.now += 61
+        assert list(blobs.tombstones()) == [OBJECT]
+        assert slow.erased(OBJECT)
+
     def test_repair_asks_a_slow_store_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = Time()
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))

@@ -22,6 +22,12 @@ import pytest
 from attrs import define, field
 
 KEY_ID, SECRET = "AKIATESTTESTTESTTEST", "very-secret-very-secret-very-secret"
+SERVER = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+from moto.server import main
+main(["-H", "127.0.0.1", "-p", "0"])
+"""
 LIMITS = {"client_options": {"allow_http": True}, "retry_config": {"max_retries": 1}}
 
 
@@ -107,7 +113,8 @@ def object_server(folder: Path) -> Iterator[ObjectServer]:
     log = folder / "moto.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+            [sys.executable, "-c", SERVER],
+            stdin=subprocess.PIPE,  # which nobody writes to: it ends when this process does, however that dies
             stdout=out,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONWARNINGS": "ignore"},
@@ -116,7 +123,7 @@ def object_server(folder: Path) -> Iterator[ObjectServer]:
         yield ObjectServer(_address(log, process), process)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def _address(log: Path, process: subprocess.Popen[bytes]) -> str:

@@ -116,14 +116,29 @@ def _parser() -> argparse.ArgumentParser:
 
     audit = commands.add_parser(
         "audit",
-        help="read a whole chain again from its genesis",
-        description="Execute every entry of a chain again and compare every hash, signature, outcome and row.",
-        epilog=EPILOG + "\nexample: medchain audit clinic.medchain --trust clinic.trust",
+        help="read a whole chain again from its genesis, and the sealed data that it names",
+        description="Execute every entry of a chain again and compare every hash, signature, outcome and row.\n"
+        "With --blobs also look for all sealed data that its records name, store by store: what is missing,\n"
+        "damaged, or erased and still there. Needs no keys and changes nothing.",
+        epilog=EPILOG + "\nexamples: medchain audit clinic.medchain --trust clinic.trust\n"
+        "          medchain audit clinic.medchain --blobs --blobs /mnt/b/blobs --blobs s3://bucket/clinic\n"
+        "keys for an object store come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,\n"
+        "AWS_REGION, AWS_ENDPOINT_URL",
         formatter_class=_Formatter,
     )
     audit.add_argument("chain", type=Path, metavar="CHAIN", help="the chain's folder")
     audit.add_argument(
         "--trust", type=Path, metavar="FILE", help="also check that it is the chain that this file trusts"
+    )
+    audit.add_argument(
+        "--blobs",
+        nargs="?",
+        const="",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="also audit the sealed data in this folder, or in this bucket, like s3://bucket/prefix; may be given "
+        "several times; without PLACE in the chain's own folder",
     )
     audit.set_defaults(run=_audit)
 
@@ -230,20 +245,23 @@ def _audit(options: argparse.Namespace) -> int:
 
     trust = Trust.load(options.trust) if options.trust else None
     _require(options.chain)
-    with Chain.open(options.chain) as chain:
+    stores = [_blob_store(place or str(options.chain / "blobs")) for place in options.blobs]
+    with Chain.open(options.chain, blobs=stores[0] if stores else None) as chain:
         with _progress("audit") as progress:
             report = chain.audit(progress)
         if trust is not None:
             if trust.chain != chain.id:
                 raise UntrustedSigner("this is not the chain that the trust file names")
             trust.verify(chain.checkpoint())
+        sealed = _audit_blobs(chain, stores) if stores else None
+    holds = sealed is None or sealed.holds
     if options.json:
         outcomes = [
             {"contract": of, "code": code, "entries": count} for (of, code), count in report.outcomes.items()
         ]
         _print_json(
             {
-                "holds": True,
+                "holds": holds,
                 "origin": report.origin,
                 "chain": report.chain.hex(),
                 "size": report.head.size,
@@ -251,13 +269,51 @@ def _audit(options: argparse.Namespace) -> int:
                 "height": report.height,
                 "rows": report.rows,
                 "outcomes": outcomes,
+                **({} if sealed is None else {"blobs": _described_blobs(sealed)}),
             }
         )
     else:
         print(report)
         if trust is not None:
             print(f"  the last checkpoint is signed by {', '.join(map(str, trust.log_keys))}")
+        if sealed is not None:
+            print(sealed)
+    if sealed is not None and not sealed.holds:
+        print(f"medchain: {sealed.summary}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _blob_store(place: str) -> Any:
+    """The blob store at a place; one that does not answer is a finding, and not the end."""
+    from functools import partial
+
+    from medchain.errors import StorageError
+    from medchain.storage import FileBlobs, LateBlobs, ObjectBlobs
+
+    if "://" not in place:
+        return FileBlobs(place, read_only=True)
+    store = LateBlobs(partial(ObjectBlobs.at, place, read_only=True), place)
+    with contextlib.suppress(StorageError):
+        _ = store.store  # now, so that a call that is wrong ends before the long work
+    return store
+
+
+def _audit_blobs(chain: Any, stores: Sequence[Any]) -> Any:
+    from medchain.access import audit_blobs
+
+    with _progress("audit of sealed data") as progress:
+        return audit_blobs(chain, progress, stores=stores)
+
+
+def _described_blobs(report: Any) -> dict[str, Any]:
+    """A report on sealed data for JSON."""
+    import attrs
+
+    shown: dict[str, Any] = _plain(attrs.asdict(report))
+    lost = [finding.lost for finding in report.findings]
+    findings = [{**finding, "lost": gone} for finding, gone in zip(shown["findings"], lost, strict=True)]
+    return {"holds": report.holds, **shown, "findings": findings}
 
 
 @contextlib.contextmanager

@@ -10,11 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from buckets import KEY_ID, SECRET, ObjectServer
 from clinic import HOUR, Clock, clinic
 
 import medchain as mc
 from medchain.cli import _moment, main
 from medchain.ledger.keys import Keys, Register
+from medchain.sealing import Part
+from medchain.storage import FileBlobs, ObjectBlobs, ReplicatedBlobs
+from medchain.testing import wallets
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +99,106 @@ def test_audit_reports(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "audit", place / "c", "--json")
     assert json.loads(out)["outcomes"] == [{"contract": "keys", "code": "ok", "entries": 1}]
     assert status == 0
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    """A chain with two records in two blob stores, one of them its own."""
+    hospital, owner, wu = wallets("hospital", "owner", "wu")
+    stores = ReplicatedBlobs([FileBlobs(tmp_path / "c" / "blobs"), FileBlobs(tmp_path / "b")], write_quorum=2)
+    policy = mc.Policy.parse("treatment for TREAT: owner and wu\nrecovery lost for PATRQT: wu, wait 7 days")
+    with mc.Chain.create(
+        tmp_path / "c",
+        origin="clinic.example/ehr",
+        authority=hospital,
+        gate=hospital.party,
+        mark=tmp_path / "mark",
+        blobs=stores,
+    ) as chain:
+        mc.Parties(chain).register(owner, wu, by=hospital)
+        bound = policy.bind(gate=chain.gate, owner=owner.party, wu=wu.party)
+        for content in (b"alpha", b"beta"):
+            mc.Access(chain).add([Part(content)], bound, by=[hospital, owner], force=True)
+    return tmp_path
+
+
+def test_audit_of_sealed_data_holds(sealed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "audit", sealed / "c", "--blobs", "--blobs", sealed / "b")
+    assert (status, err) == (0, "")
+    assert out.count("all of it holds") == 2
+    assert "sealed data of 2 records (0 erased) in 2 stores: all of it holds" in out
+    status, out, _ = run(capsys, "audit", sealed / "c", "--json", "--blobs", sealed / "b")
+    shown = json.loads(out)
+    assert status == 0
+    assert (shown["holds"], shown["blobs"]["holds"], shown["blobs"]["findings"]) == (True, True, [])
+    assert [store["name"] for store in shown["blobs"]["stores"]] == [f"FileBlobs: {sealed / 'b'}"]
+
+
+def test_audit_of_sealed_data_names_what_is_wrong(sealed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    victim = max((sealed / "b").glob("[0-9a-f]*/*"), key=lambda path: path.stat().st_size)
+    victim.write_bytes(victim.read_bytes()[:-1])
+    status, out, err = run(capsys, "audit", sealed / "c", "--blobs", "--blobs", sealed / "b")
+    assert status == 1
+    assert f"{victim.name[:12]}…: damaged in store 1; right in store 0" in out
+    assert err.count("\n") == 1
+    assert "1 finding" in err
+    status, out, _ = run(capsys, "audit", sealed / "c", "--blobs", sealed / "b", "--json")
+    shown = json.loads(out)
+    assert (status, shown["holds"]) == (1, False)
+    (finding,) = shown["blobs"]["findings"]
+    assert (finding["blob"], finding["object"]) == (victim.name, victim.parent.name)
+    assert (finding["copies"], finding["lost"]) == ([{"store": 0, "flaw": "damaged", "parts": []}], True)
+    assert run(capsys, "audit", sealed / "c")[0] == 0
+
+
+def test_audit_makes_no_store_where_there_is_none(sealed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(sealed / "c" / "blobs")
+    status, out, _ = run(capsys, "audit", sealed / "c", "--blobs", "--blobs", sealed / "b")
+    assert status == 1
+    assert "does not answer" in out
+    assert "there is no blob store at" in out
+    assert "1 store not answering" in out
+    assert not (sealed / "c" / "blobs").exists()
+
+
+def test_audit_reads_a_bucket(
+    sealed: Path,
+    capsys: pytest.CaptureFixture[str],
+    object_server: ObjectServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = object_server.bucket()
+    files = FileBlobs(sealed / "b")
+    bucket = ObjectBlobs.at(f"s3://{name}/clinic", **object_server.options())
+    ReplicatedBlobs([files, bucket], write_quorum=1).repair()
+    for variable, value in {
+        "AWS_ACCESS_KEY_ID": KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": object_server.url,
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    before = object_server.keys(name)
+    status, out, err = run(capsys, "audit", sealed / "c", "--blobs", f"s3://{name}/clinic")
+    assert (status, err) == (0, "")
+    assert f"store 0  ObjectBlobs: s3://{name}/clinic, read-only" in out
+    assert object_server.keys(name) == before
+    object_server.client.delete_object(Bucket=name, Key=before[-1])
+    status, out, err = run(capsys, "audit", sealed / "c", "--blobs", f"s3://{name}/clinic")
+    assert status == 1
+    assert "missing in store 0" in out
+    assert SECRET not in out + err
+
+
+@pytest.mark.parametrize("place", ["s3://key:secret@bucket", "nothing://bucket"])
+def test_a_place_that_is_none_is_a_wrong_call(
+    sealed: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    status, out, err = run(capsys, "audit", sealed / "c", "--blobs", place)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "secret" not in err
 
 
 @pytest.mark.parametrize("what", ["c", "entry", "row", "checkpoint", "trust"])

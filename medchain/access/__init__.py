@@ -7,10 +7,13 @@ __getattr__, __dir__, __all__ = lazy(
     {
         "Access": "medchain.access.client",
         "AccessContract": "medchain.access.contract",
+        "BlobReport": "medchain.access.blob_report",
         "Decision": "medchain.access.messages",
         "Draft": "medchain.access.draft",
         "Drafts": "medchain.access.draft",
         "Erasure": "medchain.access.handles",
+        "Finding": "medchain.access.blob_report",
+        "Flaw": "medchain.access.blob_report",
         "Gate": "medchain.access.gate",
         "Judgement": "medchain.access.gate",
         "Opened": "medchain.access.handles",
@@ -23,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy(
         "Status": "medchain.access.handles",
         "Step": "medchain.access.handles",
         "Warrant": "medchain.access.gate",
+        "audit_blobs": "medchain.access.blob_audit",
         "judge": "medchain.access.gate",
     },
 )

@@ -22,9 +22,11 @@ from medchain.sealing.documents import TAG, Header
 from medchain.sealing.schedule import SEGMENT, extract, segment_keys
 
 __all__ = [
+    "STEP",
     "Read",
     "Repair",
     "Sealing",
+    "append_segments",
     "check_key",
     "ciphertext_root",
     "open_part",
@@ -39,7 +41,7 @@ Repair: TypeAlias = Callable[[], object]
 """Called when what was read does not open, before it is read once more."""
 
 _WINDOW = 8
-_STEP = SEGMENT + TAG
+STEP = SEGMENT + TAG
 """Bytes of ciphertext in a full segment."""
 
 
@@ -68,7 +70,7 @@ def seal_part(key: bytes, associated: bytes, data: bytes | Iterable[bytes]) -> I
                 _nonce(counter, final), segment, associated, memoryview(buffer)[end : end + size]
             )
             counter, end = counter + 1, end + size
-        _append(log, memoryview(buffer)[:end])
+        append_segments(log, memoryview(buffer)[:end])
         length += len(window)
         yield bytes(memoryview(buffer)[:end])
     yield Sealing(length, log.size, log.root)
@@ -89,7 +91,7 @@ def check_key(header: Header, index: int, part_key: bytes) -> bytes:
 def ciphertext_root(data: bytes) -> bytes:
     """The root over the segments of a part's ciphertext, as the header has it: whole and unaltered without any key."""
     log = CompactRange()
-    _append(log, memoryview(data))
+    append_segments(log, data)
     return log.root
 
 
@@ -150,28 +152,28 @@ def _open(
         if len(window) != size:
             raise SealingError(f"part {index}: the ciphertext is cut short")
         plain = []
-        for number, at in enumerate(range(0, size, _STEP), start=first):
+        for number, at in enumerate(range(0, size, STEP), start=first):
             nonce = _nonce(number, number == part.segments - 1)
             try:
-                plain.append(cipher.decrypt(nonce, window[at : at + _STEP], associated))
+                plain.append(cipher.decrypt(nonce, window[at : at + STEP], associated))
             except InvalidTag:
                 message = f"part {index}: segment {number} is altered, moved or of another part"
                 raise SealingError(message) from None
         return plain
 
     for first in segments[::_WINDOW]:
-        size = min(min(_WINDOW, segments.stop - first) * _STEP, part.size - first * _STEP)
-        window = memoryview(read(offset + first * _STEP, size))
+        size = min(min(_WINDOW, segments.stop - first) * STEP, part.size - first * STEP)
+        window = memoryview(read(offset + first * STEP, size))
         try:
             plain = opened(window, first, size)
         except SealingError:
             if repair is None:
                 raise
             repair()
-            window = memoryview(read(offset + first * _STEP, size))
+            window = memoryview(read(offset + first * STEP, size))
             plain = opened(window, first, size)
         if log is not None:
-            _append(log, window)
+            append_segments(log, window)
         yield from plain
 
 
@@ -179,8 +181,9 @@ def _nonce(counter: int, last: bool) -> bytes:
     return counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
 
 
-def _append(log: CompactRange, ciphertext: memoryview) -> None:
-    hashes = piece_hashes(ciphertext, _STEP)
+def append_segments(log: CompactRange, ciphertext: bytes | memoryview) -> None:
+    """Append the hashes of whole segments of ciphertext, the last of which may be shorter, to a part's log."""
+    hashes = piece_hashes(ciphertext, STEP)
     for at in range(0, len(hashes), 32):
         log.append(hashes[at : at + 32])
 

@@ -26,6 +26,10 @@ CHUNK = 1 << 20
 """Bytes that are read at once where a whole blob is gone through."""
 
 
+class TooLong(StorageError):
+    """A blob, or a damaged copy of one, has more bytes than were asked for."""
+
+
 class BlobWriter(ABC):
     """One blob on its way into a store: invisible until `commit`, gone without trace after `abort`."""
 
@@ -48,6 +52,13 @@ class BlobStore(ABC):
     The conformance suite is `medchain.testing.BlobStoreConformance`.
     """
 
+    _read_only = False
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store was opened for reading only: `put` and `erase` are refused with ValueError."""
+        return self._read_only
+
     @abstractmethod
     def _writer(self, object_id: bytes) -> BlobWriter: ...
 
@@ -55,14 +66,20 @@ class BlobStore(ABC):
     def _read(self, object_id: bytes, digest: bytes, offset: int, length: int) -> bytes:
         """Give the bytes of a range, fewer where the blob ends; BlobMissing if there is no such blob."""
 
+    def _fetch(self, object_id: bytes, digest: bytes, limit: int) -> bytes | None:
+        """Give a whole blob of at most `limit` bytes at once; None where that is no faster, or the blob is longer."""
+        return None
+
     @abstractmethod
     def _size(self, object_id: bytes, digest: bytes) -> int: ...
 
     @abstractmethod
-    def _list(self, object_id: bytes) -> Iterable[bytes]: ...
+    def _list(self, object_id: bytes) -> Iterable[bytes]:
+        """Give the hashes of what lies under an object, be it erased or not."""
 
     @abstractmethod
-    def _objects(self) -> Iterable[bytes]: ...
+    def _objects(self) -> Iterable[bytes]:
+        """Give the ids of all objects under which something lies, be they erased or not."""
 
     @abstractmethod
     def _erase(self, object_id: bytes) -> int:
@@ -73,6 +90,11 @@ class BlobStore(ABC):
 
     @abstractmethod
     def _tombstones(self) -> Iterable[bytes]: ...
+
+    def _remains(self) -> Iterable[bytes]:
+        """Give the ids of erased objects under which something lies all the same."""
+        suspects = set(self._objects()) & set(self._tombstones())
+        return [found for found in suspects if next(iter(self._list(found)), None) is not None]
 
     # Writing
 
@@ -85,6 +107,7 @@ class BlobStore(ABC):
         _check_id("object id", object_id)
         if expect is not None:
             _check_id("hash", expect)
+        self._refuse_if_read_only()
         self._refuse_erased(object_id)
         with guarded("write a blob"):
             writer = self._writer(object_id)
@@ -108,6 +131,10 @@ class BlobStore(ABC):
                 writer.write(chunk)
         return digest.digest()
 
+    def _refuse_if_read_only(self) -> None:
+        if self.read_only:
+            raise ValueError(f"{self!r} is open for reading only")
+
     def _refuse_erased(self, object_id: bytes) -> None:
         if self.erased(object_id):
             raise StorageError(f"object {object_id.hex()} is erased: nothing is stored under its id again")
@@ -119,6 +146,7 @@ class BlobStore(ABC):
         allowed, and so is an object of which there is nothing yet. Raises StorageError.
         """
         _check_id("object id", object_id)
+        self._refuse_if_read_only()
         with guarded("erase an object"):
             return self._erase(object_id)
 
@@ -129,11 +157,15 @@ class BlobStore(ABC):
 
         Raises BlobMissing, BlobDamaged, or StorageError, also if the blob is larger than `limit`.
         """
-        size = self.size(object_id, digest)
-        if size > limit:
-            raise StorageError(f"the blob {digest.hex()} has {size} bytes, more than the {limit} asked for")
+        check_address(object_id, digest)
         with guarded("read a blob"):
-            data = self._read(object_id, digest, 0, size)
+            data = self._fetch(object_id, digest, limit)
+        if data is None:
+            size = self.size(object_id, digest)
+            if size > limit:
+                raise TooLong(f"the blob {digest.hex()} has {size} bytes, more than the {limit} asked for")
+            with guarded("read a blob"):
+                data = self._read(object_id, digest, 0, size)
         if hashlib.sha256(data).digest() != digest:
             raise _damaged(digest)
         return data
@@ -166,12 +198,18 @@ class BlobStore(ABC):
 
         Raises BlobMissing, BlobDamaged, or StorageError.
         """
+        check_address(object_id, digest)
         return sum(len(chunk) for chunk in self._checked_chunks(object_id, digest))
 
     def _checked_chunks(self, object_id: bytes, digest: bytes) -> Iterator[bytes]:
         """Yield a blob piece by piece, and raise BlobDamaged at the end if its hash is another."""
         hasher = hashlib.sha256()
-        size = self.size(object_id, digest)
+        with guarded("read a blob"):
+            whole = self._fetch(object_id, digest, CHUNK)
+        if whole is not None:
+            hasher.update(whole)
+            yield whole
+        size = self.size(object_id, digest) if whole is None else 0
         for offset in range(0, size, CHUNK):
             chunk = self.read(object_id, digest, offset, min(CHUNK, size - offset))
             hasher.update(chunk)
@@ -185,12 +223,22 @@ class BlobStore(ABC):
         """Give the hashes of all blobs of an object, sorted; none for an object that is unknown or erased."""
         _check_id("object id", object_id)
         with guarded("list blobs"):
-            return sorted(self._list(object_id))
+            return [] if self._erased(object_id) else sorted(self._list(object_id))
 
     def objects(self) -> Iterator[bytes]:
-        """Iterate over the ids of all objects that have blobs, sorted."""
+        """Iterate over the ids of all objects that have blobs and are not erased, sorted."""
         with guarded("list objects"):
-            found = sorted(self._objects())
+            found = sorted(set(self._objects()) - set(self._tombstones()))
+        return iter(found)
+
+    def remains(self) -> Iterator[bytes]:
+        """Iterate over the ids of erased objects under which something lies all the same, sorted.
+
+        An erasure was broken off, or a writer died at the wrong moment. It cannot be read; erasing the object
+        again removes it.
+        """
+        with guarded("look for remains of erased objects"):
+            found = sorted(self._remains())
         return iter(found)
 
     def erased(self, object_id: bytes) -> bool:

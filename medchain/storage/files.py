@@ -33,40 +33,43 @@ _READ_FLAGS = (
 class FileBlobs(BlobStore):
     """A `BlobStore` in the folder `path`, usable by several processes at once.
 
-    A missing or empty folder becomes an empty store; what writers that died have left behind is removed. A
-    blob is written aside, fsynced, renamed and its folder fsynced before `put` returns. If the folder
-    disappears while the store is open (a disk is unmounted), operations fail and nothing is created in its
-    place.
+    A missing or empty folder becomes an empty store, unless ``create=False`` says that there must be one; what
+    writers that died have left behind is removed, and an erasure that was broken off is finished. A blob is
+    written aside, fsynced, renamed and its folder fsynced before `put` returns. If the folder disappears while
+    the store is open (a disk is unmounted), operations fail and nothing is created in its place.
 
     Opened with ``read_only=True`` it changes nothing in the folder, which is looked at only when a blob is; what
     writes is refused with ValueError.
 
-    Raises NotAChain if the folder holds other things, NewerFormat, or StorageError.
+    Raises NotAChain if the folder holds other things or lacks a store, NewerFormat, or StorageError.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> None:
+        self._read_only = read_only
         self.path = Path(path)
-        self.read_only = read_only
         self._incoming = self.path / "incoming"
         self._erasing = self.path / "erasing"
         self._graves = self.path / "erased"
         if read_only:
             return
         with guarded(f"open the blob store at {self.path}"):
-            self._prepare()
+            self._prepare(create)
             remove_leftovers(self._incoming)
             for object_id in self._names(self._erasing):
                 self._erase(object_id)
 
-    def _prepare(self) -> None:
-        if not self._holds_store():
-            self._create(self.path / "format")
+    def _prepare(self, create: bool) -> None:
+        if self._holds_store():
+            return
+        if not create:
+            raise NotAChain(f"{self.path} holds no blob store; is its disk mounted?")
+        self._create(self.path / "format")
 
     def _holds_store(self) -> bool:
         """Whether the folder says that it is a store of this format; NotAChain or NewerFormat if of another."""
         try:
             form = (self.path / "format").read_bytes()[:64]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         if form != _FORMAT:
             kind = NewerFormat if form.startswith(b"medchain-blobs ") else NotAChain
@@ -76,8 +79,11 @@ class FileBlobs(BlobStore):
     def _create(self, marker: Path) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours = (self._incoming, self._erasing, self._graves)
-        if any(path not in ours and not path.name.startswith(".tmp-") for path in self.path.iterdir()):
-            raise NotAChain(f"{self.path} holds other files, but no blob store")
+        for path in (
+            self.path.iterdir()
+        ):  # objects are ours too: a damaged disk may have lost no more than the marker
+            if path not in ours and not path.name.startswith(".tmp-") and not _NAME.fullmatch(path.name):
+                raise NotAChain(f"{self.path} holds other files, like {path.name!r}, but no blob store")
         for folder in ours:
             folder.mkdir(mode=0o700, exist_ok=True)
         write_file(marker, _FORMAT)  # last, so that an interrupted start is taken up again
@@ -118,14 +124,9 @@ class FileBlobs(BlobStore):
         if not there:
             raise StorageError(f"there is no blob store at {self.path}, or it has gone")
 
-    def _check_writable(self) -> None:
-        if self.read_only:
-            raise ValueError(f"the blob store at {self.path} is open for reading only")
-
     # What BlobStore asks for
 
     def _writer(self, object_id: bytes) -> BlobWriter:
-        self._check_writable()
         return _FileWriter(self, object_id)
 
     def _read(self, object_id: bytes, digest: bytes, offset: int, length: int) -> bytes:
@@ -140,24 +141,25 @@ class FileBlobs(BlobStore):
             return size
 
     def _list(self, object_id: bytes) -> Iterable[bytes]:
-        if self._erased(object_id):
-            return ()
         return self._names(self._folder(object_id))
 
     def _objects(self) -> Iterable[bytes]:
         self._check_present()
-        return [found for found in self._names(self.path) if self._list(found)]
+        return [
+            found
+            for found in self._names(self.path)
+            if not (self.path / found.hex()).is_symlink() and self._list(found)
+        ]
 
     def _names(self, folder: Path) -> list[bytes]:
         try:
             with os.scandir(folder) as entries:
                 return [bytes.fromhex(entry.name) for entry in entries if _NAME.fullmatch(entry.name)]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._check_present()
             return []
 
     def _erase(self, object_id: bytes) -> int:
-        self._check_writable()
         self._check_present()
         name = object_id.hex()
         if not (self._graves / name).exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -12,9 +13,17 @@ from attrs import define, frozen
 
 from medchain.errors import BlobDamaged, BlobMissing, StorageError, StorageFull
 from medchain.storage._guard import guarded
-from medchain.storage.blobs import BlobStore, BlobWriter, check_address, missing
+from medchain.storage.blobs import BlobStore, BlobWriter, TooLong, check_address, missing
+from medchain.storage.late import LateBlobs
 
 __all__ = ["Repair", "ReplicatedBlobs"]
+
+SLOW, PAUSE, LONGEST_PAUSE = 1.0, 20.0, 60.0
+"""A store that took longer than `SLOW` seconds to fail is left alone for `PAUSE` times as long, at most
+`LONGEST_PAUSE` seconds: a network store that is down costs the others one wait a minute, not one at each use."""
+
+_POOR = (BlobMissing, BlobDamaged, TooLong)
+"""What says something about one copy, and nothing about the store."""
 
 T = TypeVar("T")
 Address = tuple[bytes, bytes]
@@ -24,13 +33,15 @@ Address = tuple[bytes, bytes]
 class Repair:
     """What `ReplicatedBlobs.repair` found and did.
 
-    `blobs` were looked at; `copied` copies were written to stores where they were missing or damaged; `lost`
-    names the (object id, hash) of blobs of which no store that answers has a good copy; `away` the positions
-    of stores that do not answer.
+    `blobs` were looked at; `copied` copies were written to stores where they were missing or damaged; `swept`
+    counts the erased objects of which something lay in a store all the same, and is removed now; `lost` names
+    the (object id, hash) of blobs of which no store that answers has a good copy; `away` the positions of
+    stores that do not answer.
     """
 
     blobs: int
     copied: int
+    swept: int
     lost: tuple[Address, ...]
     away: tuple[int, ...]
 
@@ -42,6 +53,39 @@ class _Member:
     position: int
     store: BlobStore
     away: bool = True
+    rests_until: float = 0.0
+
+    @property
+    def rests(self) -> bool:
+        """Whether it is away and is not to be asked again yet."""
+        return self.away and time.monotonic() < self.rests_until
+
+    def rest(self, began: float) -> None:
+        """Note that it has failed, and leave it alone for a while if it took its time to."""
+        now = time.monotonic()
+        self.away = True
+        if now - began > SLOW:
+            self.rests_until = now + min(PAUSE * (now - began), LONGEST_PAUSE)
+
+    def graves(self) -> set[bytes] | None:
+        """List what it has erased, or None if it does not answer."""
+        began = time.monotonic()
+        try:
+            return set(self.store.tombstones())
+        except StorageError:
+            self.rest(began)
+            return None
+
+    def replay(self, erased: set[bytes]) -> bool:
+        """Erase what others erased while it was away; tell whether that worked."""
+        began = time.monotonic()
+        try:
+            for object_id in sorted(erased):
+                self.store.erase(object_id)
+        except StorageError:
+            self.rest(began)
+            return False
+        return True
 
 
 class ReplicatedBlobs(BlobStore):
@@ -52,9 +96,12 @@ class ReplicatedBlobs(BlobStore):
     answers again the erasures that it missed are replayed before it is used. What a failed `put` leaves in
     some stores is an ordinary blob of its object: putting it again completes it, erasing the object removes
     it.
+
+    A store that may be away when the program starts is given as a function that opens it, like
+    ``lambda: FileBlobs("/mnt/b", create=False)``; it is called when the store is needed, until it succeeds.
     """
 
-    def __init__(self, stores: Sequence[BlobStore], write_quorum: int) -> None:
+    def __init__(self, stores: Sequence[BlobStore | Callable[[], BlobStore]], write_quorum: int) -> None:
         if not 1 <= write_quorum <= len(stores):
             raise ValueError(
                 f"the quorum is {write_quorum}; with {len(stores)} stores it is 1 to {len(stores)}"
@@ -62,9 +109,14 @@ class ReplicatedBlobs(BlobStore):
         if len({id(store) for store in stores}) != len(stores):
             raise ValueError("a store counts only once")
         self.write_quorum = write_quorum
-        self._members = tuple(_Member(position, store) for position, store in enumerate(stores))
+        self._members = tuple(
+            _Member(
+                position, store if isinstance(store, BlobStore) else LateBlobs(store, f"store {position}")
+            )
+            for position, store in enumerate(stores)
+        )
         self._lock = threading.Lock()
-        self._replay_erasures()
+        self._replay_erasures(self._members)
 
     @property
     def stores(self) -> tuple[BlobStore, ...]:
@@ -80,31 +132,32 @@ class ReplicatedBlobs(BlobStore):
 
     def _present(self) -> list[_Member]:
         """Give the members that can be used now, at least one."""
-        if any(member.away and _graves(member) is not None for member in self._members):
-            self._replay_erasures()
+        if any(member.away and not member.rests and member.graves() is not None for member in self._members):
+            self._replay_erasures([member for member in self._members if not member.rests])
         present = [member for member in self._members if not member.away]
         if not present:
             raise StorageError(f"none of the {len(self._members)} blob stores answers")
         return present
 
-    def _replay_erasures(self) -> None:
-        """Erase in every store that answers what any of them has erased; then those that came back count again."""
+    def _replay_erasures(self, members: Iterable[_Member]) -> None:
+        """Erase in all of them that answer what any of them has erased; then those that came back count again."""
         with self._lock:
-            answers = [(member, _graves(member)) for member in self._members]
+            answers = [(member, member.graves()) for member in members]
             erased = set[bytes]().union(*(graves for _, graves in answers if graves is not None))
             for member, graves in answers:
-                member.away = graves is None or not _replay(member, erased - graves)
+                member.away = graves is None or not member.replay(erased - graves)
 
     @contextmanager
     def _using(self, member: _Member) -> Iterator[None]:
         """Mark a member as away if it fails; a blob that is missing or damaged is no failure of the store."""
+        began = time.monotonic()
         try:
             with guarded("use a blob store"):
                 yield
-        except (BlobMissing, BlobDamaged):
+        except _POOR:
             raise
         except StorageError:
-            member.away = True
+            member.rest(began)
             raise
 
     # Reading
@@ -121,7 +174,7 @@ class ReplicatedBlobs(BlobStore):
             try:
                 with self._using(member):
                     return read(member.store), poor
-            except (BlobMissing, BlobDamaged) as error:
+            except _POOR as error:
                 poor.append(member)
                 errors.append(error)
             except StorageError as error:
@@ -129,9 +182,10 @@ class ReplicatedBlobs(BlobStore):
         raise self._worst(errors, object_id, digest)
 
     def _worst(self, errors: list[StorageError], object_id: bytes, digest: bytes) -> StorageError:
-        for error in errors:
-            if isinstance(error, BlobDamaged):
-                return error
+        for kind in (TooLong, BlobDamaged):
+            for error in errors:
+                if isinstance(error, kind):
+                    return error
         if (
             len(self.away) >= self.write_quorum
         ):  # a quorum that has it may have gone; else one store would know it
@@ -141,10 +195,7 @@ class ReplicatedBlobs(BlobStore):
     def get(self, object_id: bytes, digest: bytes, *, limit: int) -> bytes:
         """Give a whole blob as `BlobStore.get` does, and put it where a copy was missing or damaged on the way."""
         check_address(object_id, digest)
-        size = self.size(object_id, digest)
-        if size > limit:
-            raise StorageError(f"the blob {digest.hex()} has {size} bytes, more than the {limit} asked for")
-        data, poor = self._first(object_id, digest, lambda store: store.get(object_id, digest, limit=size))
+        data, poor = self._first(object_id, digest, lambda store: store.get(object_id, digest, limit=limit))
         for member in poor:
             self._copy(object_id, digest, (data,), member)
         return data
@@ -178,9 +229,11 @@ class ReplicatedBlobs(BlobStore):
     def repair(self, *, progress: Callable[[int, int], None] | None = None) -> Repair:
         """Bring every store up to date: read all copies of all blobs, and replace those that are missing or damaged.
 
-        `progress(done, total)` counts blobs. Raises StorageError if no store answers at all.
+        First the stores erase whatever any of them has erased, so nothing that is gone comes back by a store that
+        returns. `progress(done, total)` counts blobs. Raises StorageError if no store answers at all.
         """
-        self._replay_erasures()
+        self._replay_erasures(self._members)
+        swept = sum(map(self._sweep, self._present()))
         blobs = [(object_id, digest) for object_id in self.objects() for digest in self.list(object_id)]
         copied = 0
         lost: list[Address] = []
@@ -192,7 +245,16 @@ class ReplicatedBlobs(BlobStore):
                     lost.append((object_id, digest))
             if progress is not None:
                 progress(done, len(blobs))
-        return Repair(len(blobs), copied, tuple(lost), self.away)
+        return Repair(len(blobs), copied, swept, tuple(lost), self.away)
+
+    def _sweep(self, member: _Member) -> int:
+        """Erase again in a member what lies there of erased objects."""
+        swept = 0
+        with suppress(StorageError), self._using(member):
+            for object_id in member.store.remains():
+                member.store.erase(object_id)
+                swept += 1
+        return swept
 
     def _mend(self, object_id: bytes, digest: bytes) -> tuple[int, int]:
         """Check all copies, replace the poor ones from a good one; give size and number of copies written."""
@@ -205,7 +267,7 @@ class ReplicatedBlobs(BlobStore):
             try:
                 with self._using(member):
                     good[member.store.check(object_id, digest)] = member
-            except (BlobMissing, BlobDamaged) as error:
+            except _POOR as error:
                 poor.append(member)
                 errors.append(error)
             except StorageError as error:
@@ -248,18 +310,19 @@ class ReplicatedBlobs(BlobStore):
     # What there is
 
     def _list(self, object_id: bytes) -> Iterable[bytes]:
-        if self._erased(object_id):
-            return ()
         return self._gather(lambda store: store.list(object_id))
 
     def _objects(self) -> Iterable[bytes]:
-        return self._gather(lambda store: store.objects()) - self._gather(lambda store: store.tombstones())
+        return self._gather(lambda store: store.objects())
 
     def _erased(self, object_id: bytes) -> bool:
         return bool(self._gather(lambda store: (object_id,) if store.erased(object_id) else ()))
 
     def _tombstones(self) -> Iterable[bytes]:
         return self._gather(lambda store: store.tombstones())
+
+    def _remains(self) -> Iterable[bytes]:
+        return {*super()._remains(), *self._gather(lambda store: store.remains())}
 
     def _gather(self, ask: Callable[[BlobStore], Iterable[bytes]]) -> set[bytes]:
         """Unite what the members that answer say, of which there must be one."""
@@ -327,21 +390,3 @@ class _FanOut(BlobWriter):
             f"{len(self._writers)} of {len(self._blobs.stores)} blob stores take the blob,"
             f" {self._blobs.write_quorum} are needed" + (f": {self._failure}" if self._failure else "")
         ) from self._failure
-
-
-def _graves(member: _Member) -> set[bytes] | None:
-    """List what a member has erased, or None if it does not answer."""
-    try:
-        return set(member.store.tombstones())
-    except StorageError:
-        return None
-
-
-def _replay(member: _Member, erased: set[bytes]) -> bool:
-    """Erase in a member what others erased while it was away; tell whether that worked."""
-    try:
-        for object_id in sorted(erased):
-            member.store.erase(object_id)
-    except StorageError:
-        return False
-    return True

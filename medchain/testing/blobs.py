@@ -183,6 +183,7 @@ class BlobStoreConformance:
         assert blobs.erase(OBJECT) == 3
         assert blobs.list(OBJECT) == []
         assert list(blobs.objects()) == []
+        assert list(blobs.remains()) == []
         for digest in digests:
             for ask in ("get", "read", "size", "check"):
                 with pytest.raises(BlobMissing):
@@ -211,6 +212,7 @@ class BlobStoreConformance:
         with pytest.raises(StorageError):
             blobs.put(OBJECT, source())
         assert blobs.list(OBJECT) == []
+        assert list(blobs.remains()) == []
 
     # Threads, and opening again
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from medchain.storage import BlobStore, FileBlobs, LmdbStore, MemoryBlobs, MemoryStore, ReplicatedBlobs, Store
+import pytest
+from buckets import ObjectServer
+
+from medchain.storage import (
+    BlobStore,
+    FileBlobs,
+    LateBlobs,
+    LmdbStore,
+    MemoryBlobs,
+    MemoryStore,
+    ObjectBlobs,
+    ReplicatedBlobs,
+    Store,
+)
 from medchain.testing import BlobStoreConformance, FaultBlobs, FaultStore, StoreConformance
 
 
@@ -67,3 +80,39 @@ class TestFaultBlobsWithoutFaults(BlobStoreConformance):
 
     def make(self, path: Path) -> BlobStore:
         return FaultBlobs(MemoryBlobs())
+
+
+class TestLateBlobs(BlobStoreConformance):
+    def make(self, path: Path) -> BlobStore:
+        return LateBlobs(lambda: FileBlobs(path))
+
+
+class TestObjectBlobs(BlobStoreConformance):
+    @pytest.fixture(autouse=True)
+    def bucket(self, object_server: ObjectServer) -> None:
+        self.server, self.name = object_server, object_server.bucket()
+
+    def make(self, path: Path) -> BlobStore:
+        return ObjectBlobs.at(f"s3://{self.name}/{path.name}", part_size=5 << 20, **self.server.options())
+
+
+class TestObjectBlobsInMemory(BlobStoreConformance):
+    persistent = False
+
+    def make(self, path: Path) -> BlobStore:
+        return ObjectBlobs(pytest.importorskip("obstore").store.MemoryStore())
+
+
+class TestObjectBlobsInAFolder(BlobStoreConformance):
+    def make(self, path: Path) -> BlobStore:
+        return ObjectBlobs(pytest.importorskip("obstore").store.LocalStore(path, mkdir=True))
+
+
+class TestReplicatedBlobsOnDiskAndInABucket(BlobStoreConformance):
+    @pytest.fixture(autouse=True)
+    def bucket(self, object_server: ObjectServer) -> None:
+        self.server, self.name = object_server, object_server.bucket()
+
+    def make(self, path: Path) -> BlobStore:
+        bucket = ObjectBlobs.at(f"s3://{self.name}", **self.server.options())
+        return ReplicatedBlobs([FileBlobs(path / "a"), bucket, FileBlobs(path / "b")], write_quorum=2)

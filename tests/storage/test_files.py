@@ -203,6 +203,18 @@ def test_formats_of_others_and_of_the_future_are_told_apart(path: Path) -> None:
         FileBlobs(path)
 
 
+def test_a_store_that_has_lost_its_marker_is_taken_up_again(path: Path) -> None:
+    blobs = FileBlobs(path)
+    digest = blobs.put(OBJECT, b"content")
+    blobs.erase(bytes(32))
+    (path / "format").unlink()
+    with pytest.raises(StorageError, match="has gone"):
+        blobs.put(OBJECT, b"more")
+    again = FileBlobs(path)
+    assert again.get(OBJECT, digest, limit=PLENTY) == b"content"
+    assert again.erased(bytes(32))
+
+
 def test_a_start_that_was_interrupted_is_taken_up_again(path: Path) -> None:
     FileBlobs(path)
     (path / "format").unlink()
@@ -236,3 +248,35 @@ class TestReadOnly:
         (path / "format").write_bytes(b"medchain-blobs 2\n")
         with pytest.raises(NewerFormat):
             FileBlobs(path, read_only=True).size(OBJECT, bytes(32))
+
+
+def test_a_store_is_made_only_where_that_is_wanted(path: Path) -> None:
+    with pytest.raises(NotAChain, match="is its disk mounted"):
+        FileBlobs(path, create=False)
+    assert not path.exists()
+    FileBlobs(path)
+    FileBlobs(path, create=False).put(OBJECT, b"content")
+
+
+def test_what_lies_under_an_erased_id_is_told_and_removed_by_erasing_again(blobs: FileBlobs) -> None:
+    blobs.erase(OBJECT)
+    assert list(blobs.remains()) == []
+    place = blobs.path / OBJECT.hex() / bytes(32).hex()
+    place.parent.mkdir()
+    place.write_bytes(b"came back")
+    assert list(blobs.remains()) == [OBJECT]
+    assert list(blobs.objects()) == []
+    assert blobs.list(OBJECT) == []
+    with pytest.raises(BlobMissing):
+        blobs.size(OBJECT, bytes(32))
+    assert blobs.erase(OBJECT) == 1
+    assert list(blobs.remains()) == []
+    assert not place.exists()
+
+
+def test_links_and_files_in_the_place_of_an_object_do_not_hide_the_others(blobs: FileBlobs) -> None:
+    blobs.put(OBJECT, b"content")
+    (blobs.path / bytes(32).hex()).symlink_to(blobs.path / OBJECT.hex())
+    (blobs.path / (b"\x01" * 32).hex()).write_bytes(b"a file")
+    assert list(blobs.objects()) == [OBJECT]
+    assert blobs.list(b"\x01" * 32) == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from medchain.errors import BlobDamaged, BlobMissing, StorageError, StorageFull
-from medchain.storage import FileBlobs, MemoryBlobs, ReplicatedBlobs
+from medchain.storage import FileBlobs, LateBlobs, MemoryBlobs, ReplicatedBlobs
+from medchain.storage import replicated as module
 from medchain.testing import FaultBlobs
 from medchain.testing.faults import Fault, fail, lose_answer, tear
 
@@ -82,6 +84,17 @@ class TestReading:
         assert blobs.size(OBJECT, digest) == 100
         assert blobs.read(OBJECT, digest, 60, 40) == CONTENT[60:]
         assert blobs.get(OBJECT, digest, limit=100) == CONTENT
+
+    def test_a_copy_that_is_too_long_is_replaced_and_a_blob_that_is_too_long_is_refused(
+        self, blobs: ReplicatedBlobs, paths: list[Path]
+    ) -> None:
+        digest = blobs.put(OBJECT, CONTENT)
+        (paths[0] / OBJECT.hex() / digest.hex()).write_bytes(CONTENT * 2)
+        assert blobs.get(OBJECT, digest, limit=100) == CONTENT
+        assert (paths[0] / OBJECT.hex() / digest.hex()).read_bytes() == CONTENT
+        with pytest.raises(StorageError, match="has 100 bytes, more than the 99 asked for"):
+            blobs.get(OBJECT, digest, limit=99)
+        assert blobs.away == ()
 
     def test_damage_in_every_member_is_told_and_nothing_is_overwritten(
         self, blobs: ReplicatedBlobs, paths: list[Path]
@@ -224,6 +237,28 @@ class TestErasure:
             blobs.get(OBJECT, digest, limit=PLENTY)
         assert [member.erased(OBJECT) for member in members] == [True] * 3
 
+    def test_repair_removes_what_lies_under_erased_ids(
+        self, blobs: ReplicatedBlobs, paths: list[Path]
+    ) -> None:
+        digest = blobs.put(OBJECT, CONTENT)
+        blobs.erase(OBJECT)
+        place = paths[1] / OBJECT.hex() / digest.hex()
+        place.parent.mkdir()
+        place.write_bytes(CONTENT)
+        assert list(blobs.remains()) == [OBJECT]
+        report = blobs.repair()
+        assert (report.blobs, report.copied, report.swept, report.lost) == (0, 0, 1, ())
+        assert not place.exists()
+        assert list(blobs.remains()) == []
+
+    def test_remains_in_a_store_that_missed_the_erasure_are_told(self) -> None:
+        members, blobs = trio()
+        blobs.put(OBJECT, CONTENT)
+        members[0].erase(OBJECT)  # behind the others' back
+        assert list(blobs.remains()) == [OBJECT]
+        again = ReplicatedBlobs(members, write_quorum=2)
+        assert list(again.remains()) == []
+
     def test_none_that_answers_is_an_error_whatever_is_asked(self) -> None:
         members, blobs = trio()
         for member in members:
@@ -239,3 +274,142 @@ class TestErasure:
         ):
             with pytest.raises(StorageError, match=r"none of the 3 blob stores answers|needed"):
                 attempt()
+
+
+class TestComingAndGoing:
+    def test_a_program_starts_although_a_store_is_away(self, paths: list[Path]) -> None:
+        digest = ReplicatedBlobs([FileBlobs(path) for path in paths], write_quorum=2).put(OBJECT, CONTENT)
+        shutil.move(paths[1], paths[1].with_name("unplugged"))
+        blobs = ReplicatedBlobs(
+            [lambda path=path: FileBlobs(path, create=False) for path in paths], write_quorum=2
+        )
+        assert blobs.away == (1,)
+        assert blobs.get(OBJECT, digest, limit=PLENTY) == CONTENT
+        erased = blobs.put(OTHER, CONTENT)
+        blobs.erase(OTHER)
+        other = blobs.put(OBJECT, CONTENT[:50])
+        assert not paths[1].exists()
+        shutil.move(paths[1].with_name("unplugged"), paths[1])
+        assert blobs.repair().copied == 1
+        assert blobs.away == ()
+        returned = FileBlobs(paths[1])
+        assert returned.list(OBJECT) == sorted([digest, other])
+        assert returned.erased(OTHER)
+        with pytest.raises(BlobMissing):
+            returned.size(OTHER, erased)
+
+    def test_a_store_that_is_opened_late_tells_why_it_is_not(self, tmp_path: Path) -> None:
+        opened = 0
+
+        def opening() -> FileBlobs:
+            nonlocal opened
+            opened += 1
+            return FileBlobs(tmp_path / "a", create=False)
+
+        late = LateBlobs(opening, "the first disk")
+        assert repr(late) == "<LateBlobs: the first disk>"
+        for attempt in (lambda: late.list(OBJECT), lambda: late.put(OBJECT, b""), lambda: late.erase(OBJECT)):
+            with pytest.raises(StorageError, match="is its disk mounted"):
+                attempt()
+        FileBlobs(tmp_path / "a")
+        late.put(OBJECT, CONTENT)
+        late.put(OBJECT, CONTENT[:1])
+        assert opened == 4
+        assert repr(late) == repr(late.store)
+
+    def test_a_store_that_is_opened_late_for_reading_takes_nothing(self, tmp_path: Path) -> None:
+        FileBlobs(tmp_path / "a").put(OBJECT, CONTENT)
+        for touch in (False, True):
+            late = LateBlobs(lambda: FileBlobs(tmp_path / "a", read_only=True))
+            if touch:
+                assert len(late.list(OBJECT)) == 1
+            for attempt in (lambda late=late: late.put(OTHER, b""), lambda late=late: late.erase(OBJECT)):
+                with pytest.raises(ValueError, match="reading only"):
+                    attempt()
+            assert late.read_only
+
+    def test_a_store_that_is_slow_to_fail_is_not_waited_for_at_each_use(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Time()
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        slow = Slow(clock)
+        blobs = ReplicatedBlobs([slow, MemoryBlobs(), MemoryBlobs()], write_quorum=2)
+        digest = blobs.put(OBJECT, CONTENT)
+        slow.hangs = True
+        for _ in range(20):
+            assert blobs.get(OBJECT, digest, limit=PLENTY) == CONTENT
+        assert slow.failures == 1
+        assert blobs.away == (0,)
+        slow.hangs = False
+        blobs.get(OBJECT, digest, limit=PLENTY)
+        assert blobs.away == (0,)
+        clock.now += 61
+        blobs.get(OBJECT, digest, limit=PLENTY)
+        assert blobs.away == ()
+
+    def test_a_store_that_comes_back_does_not_wake_one_that_is_slow(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Time()
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        slow, other = Slow(clock), FaultBlobs(MemoryBlobs())
+        blobs = ReplicatedBlobs([slow, other, MemoryBlobs()], write_quorum=2)
+        digest = blobs.put(OBJECT, CONTENT)
+        slow.hangs = other.down = True
+        assert blobs.get(OBJECT, digest, limit=PLENTY) == CONTENT
+        assert blobs.away == (0, 1)
+        other.down = False
+        blobs.erase(OBJECT)
+        assert blobs.away == (0,)
+        assert slow.failures == 1
+        slow.hangs = False
+        clock.now += 61
+        assert list(blobs.tombstones()) == [OBJECT]
+        assert slow.erased(OBJECT)
+
+    def test_repair_asks_a_slow_store_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = Time()
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        slow = Slow(clock)
+        blobs = ReplicatedBlobs([slow, MemoryBlobs(), MemoryBlobs()], write_quorum=2)
+        slow.hangs = True
+        digest = blobs.put(OBJECT, CONTENT)
+        slow.hangs = False
+        report = blobs.repair()
+        assert (report.copied, report.away) == (1, ())
+        assert slow.list(OBJECT) == [digest]
+
+
+class Time:
+    """A clock that stands still."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Slow(MemoryBlobs):
+    """A store in memory that fails after half a minute, whatever it is asked."""
+
+    def __init__(self, clock: Time) -> None:
+        super().__init__()
+        self.clock = clock
+        self.hangs = False
+        self.failures = 0
+
+    def _erased(self, object_id: bytes) -> bool:
+        self.hang()
+        return super()._erased(object_id)
+
+    def _tombstones(self) -> set[bytes]:
+        self.hang()
+        return set(super()._tombstones())
+
+    def hang(self) -> None:
+        if self.hangs:
+            self.failures += 1
+            self.clock.now += 30
+            raise TimeoutError("no answer")

@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from medchain.storage import BlobStore, FileBlobs, LmdbStore, MemoryBlobs, MemoryStore, ReplicatedBlobs, Store
+from stores import Place
+
+from medchain.storage import (
+    BlobStore,
+    FileBlobs,
+    LmdbStore,
+    MemoryBlobs,
+    MemoryStore,
+    ReplicatedBlobs,
+    SqliteStore,
+    Store,
+)
 from medchain.testing import BlobStoreConformance, FaultBlobs, FaultStore, StoreConformance
 
 
@@ -18,6 +29,17 @@ class TestMemoryStore(StoreConformance):
 
 class TestLmdbStore(StoreConformance):
     make = LmdbStore
+
+
+class TestSqliteStore(StoreConformance):
+    make = SqliteStore
+
+
+class TestPostgresStore(StoreConformance):
+    machine_examples = 10  # each step is a round trip or more
+
+    def make(self, path: Path) -> Store:
+        return Place("postgres", path).open()
 
 
 class TestStoreOfTheHowTo(StoreConformance):

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,7 +68,12 @@ class Server:
             nobody = pwd.getpwnam("nobody")
             self._user = nobody.pw_name
             self._as = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        self.own(folder)
+
+    def own(self, folder: Path) -> None:
+        """Give the server a folder to write in."""
+        user = pwd.getpwnam(self._user)
+        os.chown(folder, user.pw_uid, user.pw_gid)
 
     @property
     def conninfo(self) -> str:
@@ -88,6 +94,20 @@ class Server:
             self._run("pg_ctl", "start", "-w", "-t", f"{PATIENCE}", "-D", str(self.data), "-l", str(log))
         except RuntimeError as error:
             raise RuntimeError(f"{error}\n{log.read_text() if log.exists() else ''}") from None
+
+    def wait(self) -> None:
+        """Wait until it answers again, after it has ended all its sessions."""
+        import psycopg
+
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                psycopg.connect(self.conninfo).close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     @property
     def pid(self) -> int | None:

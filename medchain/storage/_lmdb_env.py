@@ -40,6 +40,10 @@ TABLE_STEM: Final = b"medchain-store-"
 FIRST_MAP: Final = 1 << 20
 LARGEST_STEP: Final = 256 << 20
 MAX_READERS: Final = 1024
+LOCK_TABLE: Final = "lock.mdb"
+LOCK_TABLE_BYTES: Final = 64 * MAX_READERS + 4096
+"""A cache line for each reader, and less than a page before them."""
+
 READER_ROOM = 1 << 30 if sys.maxsize > 1 << 32 else 0
 """Bytes that a reading process maps beyond the file, so that it seldom has to follow the writer's growth."""
 
@@ -212,8 +216,25 @@ def _extend(path: Path, size: int) -> None:
         os.truncate(data, size)
 
 
+def _allocate_lock_file(path: Path) -> None:
+    """Give the readers' table its blocks: on a full disk, a missing one would kill whoever writes to it (SIGBUS).
+
+    Only for a process that does not have the environment open: closing a file ends the locks that are held on it.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            fd = os.open(path / LOCK_TABLE, os.O_RDWR | os.O_CREAT, 0o600)
+        except PermissionError as error:
+            raise _no_permission(path) from error
+        try:
+            os.posix_fallocate(fd, 0, LOCK_TABLE_BYTES)
+        finally:
+            os.close(fd)
+
+
 def create_environment(path: Path) -> None:
     """Make an empty store in an empty directory."""
+    _allocate_lock_file(path)
     with lmdb.open(str(path), map_size=FIRST_MAP, max_dbs=1, mode=0o600) as env:
         env.open_db(TABLE)
     _extend(path, FIRST_MAP)
@@ -223,6 +244,7 @@ def _open_environment(path: Path, *, writable: bool) -> tuple[lmdb.Environment, 
     length = (path / DATA_FILE).stat().st_size
     if length == 0:
         raise StorageError(f"the store at {path} is damaged: {DATA_FILE} is empty; restore it from a copy")
+    _allocate_lock_file(path)
     room = 0 if writable else READER_ROOM
     options: dict[str, Any] = {"max_dbs": 1, "max_readers": MAX_READERS, "mode": 0o600, "create": False}
     try:
@@ -246,10 +268,14 @@ def _refused(error: lmdb.Error, path: Path) -> StorageError:
     if isinstance(error, lmdb.VersionMismatchError):
         return NewerFormat(f"the store at {path} was written by another version of LMDB: {error}")
     if "Permission denied" in str(error):
-        return StorageError(
-            f"no permission to open the store at {path}; readers too must be able to write lock.mdb"
-        )
+        return _no_permission(path)
     return translated(error, path)
+
+
+def _no_permission(path: Path) -> StorageError:
+    return StorageError(
+        f"no permission to open the store at {path}; readers too must be able to write {LOCK_TABLE}"
+    )
 
 
 def _check_length(env: lmdb.Environment, path: Path) -> None:

@@ -83,8 +83,12 @@ class Server:
     def initialise(self, *options: str) -> None:
         """Make the cluster. Its order of text is no order of bytes, so that nothing depends on one."""
         self._run("initdb", "-A", "trust", "-N", "-E", "UTF8", "-D", str(self.data), *options)
+        self.configure(**SETTINGS, unix_socket_directories=str(self.folder))
+
+    def configure(self, **settings: str) -> None:
+        """Settle what holds from the next start on."""
         with (self.data / "postgresql.conf").open("a") as file:
-            for name, value in {**SETTINGS, "unix_socket_directories": str(self.folder)}.items():
+            for name, value in settings.items():
                 file.write(f"{name} = '{value}'\n")
 
     def start(self) -> None:
@@ -155,13 +159,14 @@ class Server:
 
 
 @contextmanager
-def own_server() -> Iterator[Server]:
-    """A running server that nobody else uses, for tests that kill it."""
+def own_server(**settings: str) -> Iterator[Server]:
+    """A running server that nobody else uses, for tests that kill it or need other settings."""
     require()
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     server = Server(folder)
     try:
         server.initialise()
+        server.configure(**settings)
         server.start()
         yield server
     finally:

@@ -75,13 +75,8 @@ class SqliteSession:
                 raise
 
     def _check_format(self) -> None:
-        try:
-            [(application,)] = self._connection.execute(SQL["application"])
-            [(version,)] = self._connection.execute(SQL["version"])
-        except sqlite3.DatabaseError as error:
-            if _primary(error) == sqlite3.SQLITE_NOTADB:
-                raise NotAChain(f"{self._file.parent} holds no store: {error}") from error
-            raise
+        [(application,)] = self._connection.execute(SQL["application"])
+        [(version,)] = self._connection.execute(SQL["version"])
         if application != APPLICATION:
             raise NotAChain(f"{self._file.parent} holds an SQLite database, but no medchain store")
         if version != VERSION:
@@ -189,11 +184,6 @@ class SqliteSession:
                 yield self._connection
 
 
-def _primary(error: sqlite3.Error) -> int:
-    """SQLite's primary result code, without what the extended one adds; 0 if the error is of Python's module."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
 @contextmanager
 def _translating(file: Path) -> Iterator[None]:
     try:
@@ -203,14 +193,17 @@ def _translating(file: Path) -> Iterator[None]:
 
 
 def _translated(error: sqlite3.Error, path: Path) -> StorageError:
-    match _primary(error):
+    # The primary result code, without what the extended one adds; none, if the error is of Python's module.
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
             return StorageFull(f"no room for the store at {path}: {error}")
         case sqlite3.SQLITE_IOERR if nearly_full(path):
             return StorageFull(f"no room for the store at {path}: {error}")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Locked(f"another program uses the database of the store at {path}: {error}")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+        case sqlite3.SQLITE_NOTADB:
+            return NotAChain(f"{path} holds no store: {error}")
+        case sqlite3.SQLITE_CORRUPT:
             return StorageError(f"the store at {path} is damaged ({error}); restore it from a copy")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
             return StorageError(

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from medchain.errors import StorageError
 from medchain.storage.api import MAX_KEY, MAX_VALUE, Batch, Store, prefix_end
 from medchain.testing.machine import StoreMachine, batch_of, puts
 
@@ -355,6 +356,33 @@ class StoreConformance:
         for writer in writers:
             writer.join()
         assert sum(1 for _ in store.scan()) == 80
+
+    def test_closing_ends_the_reads_of_other_threads_with_a_named_error(self, path: Path) -> None:
+        store = self.make(path)
+        store.commit(puts(*(b"%04d" % number for number in range(1_000))))
+        started = threading.Barrier(4)
+        ends: list[Exception] = []
+
+        def read() -> None:
+            started.wait()
+            try:
+                while True:
+                    with store.snapshot() as snapshot:
+                        assert len(list(snapshot.scan())) == 1_000
+                    assert store.get_many([b"0001", b"x"]) == [b"0001", None]
+            except Exception as error:
+                ends.append(error)
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        started.wait()
+        store.get(b"0500")
+        store.close()
+        for reader in readers:
+            reader.join()
+        assert [error for error in ends if not isinstance(error, (ValueError, StorageError))] == []
+        assert len(ends) == 3
 
     # Opening again
 

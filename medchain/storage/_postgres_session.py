@@ -82,27 +82,30 @@ class _Session:
         self._place = place
         self._lock = threading.Lock()
         self._closed = False
-        self.lost = False
+        self.lost = self.busy = False
         self._connection = place.connect()
 
     def close(self) -> None:
         """Let the connection go."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                with suppress(psycopg.Error):
-                    self._connection.close()
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._closed = True
 
     @contextmanager
     def _using(self) -> Iterator[Connection]:
-        with self._lock:
+        with self._lock, self._noticing():
             if self._closed:
                 raise ValueError("the store is closed")
-            try:
-                yield self._connection
-            except psycopg.Error as error:
-                self.lost = self.lost or _is_lost(error, self._connection)
-                raise _translated(error, self._place.schema) from error
+            yield self._connection
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            self.lost = self.lost or _is_lost(error, self._connection)
+            raise _translated(error, self._place.schema) from error
 
     def check_format(self) -> None:
         """Refuse a schema without a store, or with one of a newer format: NotAChain, NewerFormat."""
@@ -139,22 +142,16 @@ class PostgresSession(_Session):
 
     def begin(self) -> None:
         """Stay at the present moment, until `end`."""
-        with self._ending_if_it_fails(), self._using() as connection:
+        self.busy = True
+        with self._using() as connection:
             # Two statements in one message, which the server therefore cannot prepare.
             connection.execute(self._place.sql["begin_reading"], prepare=False)
 
     def end(self) -> None:
         """Leave the moment."""
-        with self._ending_if_it_fails(), self._using():
+        with self._using():
             self._execute("rollback")
-
-    @contextmanager
-    def _ending_if_it_fails(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:  # whatever moment it is at now
-            self.lost = True
-            raise
+            self.busy = False
 
     def get(self, key: bytes) -> bytes | None:
         """Give a value."""
@@ -296,10 +293,12 @@ class PostgresWriter(_Session):
 
     def release(self) -> None:
         """Give the lock back, so that it is free when this returns, and let the connection go."""
-        with suppress(StorageError, ValueError), self._using():
-            if not self.lost:
-                self._execute("unlock")
-        self.close()
+        try:
+            with suppress(StorageError, ValueError), self._using():
+                if not self.lost:
+                    self._execute("unlock")
+        finally:
+            self.close()
 
 
 def _runs(puts: Mapping[bytes, bytes]) -> Iterator[tuple[list[bytes], list[bytes]]]:

@@ -45,10 +45,11 @@ def statements(file: str) -> dict[str, str]:
 class Session(Protocol):
     """One connection for reading. Raises StorageError; ValueError once it is closed."""
 
-    @property
-    @abstractmethod
-    def lost(self) -> bool:
-        """Whether it is of no use any more: its server is gone, or it does not come away from its moment."""
+    lost: bool
+    """Whether its server is gone."""
+
+    busy: bool
+    """Whether it may be at a moment: from the first step of `begin` to the last of `end`, if that is ever reached."""
 
     @abstractmethod
     def begin(self) -> None:
@@ -56,7 +57,7 @@ class Session(Protocol):
 
     @abstractmethod
     def end(self) -> None:
-        """Leave the moment; if that fails, the session is lost."""
+        """Leave the moment."""
 
     @abstractmethod
     def get(self, key: bytes) -> bytes | None:
@@ -91,7 +92,7 @@ class SqlStore(Store):
 
     @abstractmethod
     def _close_writer(self) -> None:
-        """Release what writes, and what keeps other writers out. Called once."""
+        """Release what writes, and what keeps other writers out; as `Store._close`."""
 
     def _through_session(self, operation: Callable[[Session], T]) -> tuple[Session, T]:
         """Carry out a read, and leave the session taken; one that was lost while it lay idle is replaced."""
@@ -104,8 +105,8 @@ class SqlStore(Store):
                 self._give_back(session)
                 if not stale:
                     raise
-            except BaseException:
-                self._give_back(session)
+            except BaseException:  # an interrupt, for one, of which nobody knows what it broke off
+                self._drop(session)
                 raise
 
     def _take(self) -> tuple[Session, bool]:
@@ -123,11 +124,15 @@ class SqlStore(Store):
 
     def _give_back(self, session: Session) -> None:
         with self._sessions_lock:
-            if not (self._closed or session.lost) and len(self._idle) < IDLE:
+            if not (self._closed or session.lost or session.busy) and len(self._idle) < IDLE:
                 self._idle.append(session)
                 return
-            self._sessions.discard(session)
+        self._drop(session)
+
+    def _drop(self, session: Session) -> None:
         session.close()
+        with self._sessions_lock:
+            self._sessions.discard(session)
 
     def _snapshot(self) -> Snapshot:
         session, _ = self._through_session(lambda session: session.begin())
@@ -146,9 +151,10 @@ class SqlStore(Store):
     def _close(self) -> None:
         try:
             with self._sessions_lock:
-                sessions, self._sessions, self._idle = self._sessions, set(), []
+                self._idle.clear()
+                sessions = list(self._sessions)
             for session in sessions:
-                session.close()
+                self._drop(session)
         finally:
             self._close_writer()
 
@@ -186,7 +192,7 @@ class _SqlSnapshot(Snapshot):
     def _close(self) -> None:
         try:
             if not self._sql_store.closed:
-                with suppress(StorageError):  # then the session is lost, and its moment with it
+                with suppress(StorageError):  # then the session ends, and its moment with it
                     self._session.end()
         finally:
             self._sql_store._give_back(self._session)

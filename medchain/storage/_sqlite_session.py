@@ -61,7 +61,7 @@ class SqliteSession:
         self._file = file
         self._lock = threading.Lock()
         self._closed = False
-        self.lost = False
+        self.lost = self.busy = False
         with _translating(file):
             self._connection = _connect(file, "rw" if writable else "ro")
             try:
@@ -95,25 +95,16 @@ class SqliteSession:
 
     def begin(self) -> None:
         """Stay at the present moment, until `end`."""
+        self.busy = True
         with self._using() as connection:
             connection.execute(SQL["begin_reading"])
-            try:
-                connection.execute(SQL["fix_moment"]).fetchone()
-            except BaseException:
-                self._leave(connection)
-                raise
+            connection.execute(SQL["fix_moment"]).fetchone()
 
     def end(self) -> None:
         """Leave the moment."""
         with self._using() as connection:
-            self._leave(connection)
-
-    def _leave(self, connection: _Connection) -> None:
-        try:
-            connection.rollback()  # nothing, where SQLite has done it already
-        except BaseException:
-            self.lost = True
-            raise
+            connection.rollback()
+            self.busy = False
 
     def get(self, key: bytes) -> bytes | None:
         """Give a value."""
@@ -122,14 +113,14 @@ class SqliteSession:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Give values, all of one moment."""
-        with self._using() as connection:
-            if connection.in_transaction:
+        if self.busy:
+            with self._using() as connection:
                 return [self._value(connection, key) for key in keys]
-            connection.execute(SQL["begin_reading"])
-            try:
-                return [self._value(connection, key) for key in keys]
-            finally:
-                self._leave(connection)
+        self.begin()
+        try:
+            return self.get_many(keys)
+        finally:
+            self.end()
 
     def _value(self, connection: _Connection, key: bytes) -> bytes | None:
         row = connection.execute(SQL["get"], (key,)).fetchone()
@@ -152,8 +143,8 @@ class SqliteSession:
     def apply(self, batch: Batch) -> None:
         """Write the whole batch durably, or nothing."""
         with self._using() as connection:
-            connection.execute(SQL["begin_writing"])
             try:
+                connection.execute(SQL["begin_writing"])
                 for step in batch.steps():
                     if isinstance(step, DeleteRange):
                         connection.execute(
@@ -164,16 +155,15 @@ class SqliteSession:
                     connection.executemany(SQL["put"], sorted(step.puts.items()))
                 connection.execute(SQL["commit"])
             except BaseException:
-                self._leave(connection)
+                connection.rollback()  # nothing, where SQLite has done it already
                 raise
 
     def close(self) -> None:
         """Let the connection go; the last one of all processes that may write moves the log into the file."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                with suppress(sqlite3.Error):
-                    self._connection.close()
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._closed = True
 
     @contextmanager
     def _using(self) -> Iterator[_Connection]:

@@ -288,6 +288,7 @@ class Store(Reader):
     def __init__(self, *, read_only: bool = False) -> None:
         self._read_only = read_only
         self._closed = False
+        self._released = False
         self._pid = os.getpid()
         self._commit_lock = threading.Lock()
 
@@ -299,7 +300,8 @@ class Store(Reader):
         """Make the whole batch durable or change nothing. Called by one thread at a time; never empty."""
 
     @abstractmethod
-    def _close(self) -> None: ...
+    def _close(self) -> None:
+        """Release everything. Called again if it failed, or an interrupt (Ctrl-C) has broken it off."""
 
     def _get(self, key: bytes) -> bytes | None:
         with self._snapshot() as snapshot:
@@ -367,17 +369,21 @@ class Store(Reader):
                 self._commit(batch)
 
     def close(self) -> None:
-        """Release everything. Closing twice is allowed; a forked child leaves the parent's alone."""
-        if self._closed:
+        """Release everything; a forked child leaves the parent's alone.
+
+        Closing again is allowed, and goes on where it was broken off.
+        """
+        if self._released:
             return
         if self._forked:
             self._closed = True
             return
         with self._commit_lock:
-            if not self._closed:
+            if not self._released:
                 self._closed = True
                 with guarded("close the store"):
                     self._close()
+                self._released = True
 
     def __enter__(self) -> Self:
         return self

@@ -98,8 +98,9 @@ class LmdbStore(Store):
 
     def _close(self) -> None:
         try:
-            if self._shared is not None:
-                self._shared.release()
+            shared, self._shared = self._shared, None
+            if shared is not None:
+                shared.release()
         finally:
             if self._lock is not None:
                 self._lock.release()

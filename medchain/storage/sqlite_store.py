@@ -85,11 +85,12 @@ class SqliteStore(SqlStore):
     def _close_writer(self) -> None:
         if self._writer is not None:
             self._writer.close()
-        if self._identity is not None:
+        identity, self._identity = self._identity, None
+        if identity is not None:
             with _open_files.lock:
-                _open_files.items[self._identity] -= 1
-                if not _open_files.items[self._identity]:
-                    del _open_files.items[self._identity]
+                _open_files.items[identity] -= 1
+                if not _open_files.items[identity]:
+                    del _open_files.items[identity]
         if self._lock is not None:
             self._lock.release()
 

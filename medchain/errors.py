@@ -214,7 +214,10 @@ class KeyUnavailable(MedchainError):
 
 
 class StorageError(MedchainError):
-    """A store cannot do what it was asked: the data on disk is as it was before."""
+    """A store cannot do what it was asked: the data on disk is as it was before.
+
+    Only when a server is lost while it commits that is not known; the message says so.
+    """
 
     code = "storage"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import buckets
+import postgres
 import pytest
 from hypothesis import settings
 
@@ -19,3 +20,13 @@ def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.
     buckets.need_servers()
     with buckets.object_server(tmp_path_factory.mktemp("moto")) as server:
         yield server
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose where the session's PostgreSQL would lie."""
+    postgres.begin_session(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop it, if a test has started it."""
+    postgres.end_session(config)

@@ -104,6 +104,8 @@ HEAVY = (
     "Crypto",
     "shamir_mnemonic",
     "lmdb",
+    "sqlite3",
+    "psycopg",
     "medchain.ehr",
     "medchain.access",
     "medchain.sealing",

@@ -16,6 +16,8 @@ from medchain import _native, sealing
 from medchain.encoding import decode, encode
 from medchain.keys import Wallet
 from medchain.merkle import LogTree, SparseMap
+from medchain.storage import LmdbStore, SqliteStore, copy_store
+from medchain.storage._sql import statements
 
 COMPILED = {
     "attrs": "attrs",
@@ -68,7 +70,7 @@ def seal_and_open() -> None:
 
 
 def chains() -> None:
-    """In memory and on LMDB; the contracts are found by their entry points."""
+    """In memory, on LMDB and copied to SQLite; the contracts are found by their entry points."""
     authority = Wallet.generate()
     register(mc.Chain.in_memory(authority=authority), authority)
     with tempfile.TemporaryDirectory() as folder:
@@ -77,6 +79,12 @@ def chains() -> None:
         register(mc.Chain.create(path, origin=origin, authority=authority, gate=gate, mark=mark), authority)
         with mc.Chain.open(path, mark=mark) as chain:
             assert chain.audit().height >= 1
+        copied = Path(folder) / "copied"
+        with LmdbStore(path / "store", read_only=True) as source, SqliteStore(copied) as target:
+            copy_store(source, target)
+        with mc.Chain.open(path, mark=mark, store=SqliteStore(copied)) as chain:
+            assert chain.audit().height >= 1
+    assert "ON CONFLICT" in statements("postgres.sql")["put"]
 
 
 def register(chain: mc.Chain, authority: Wallet) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from medchain.errors import MedchainError, StorageError, StorageFull
 
-__all__ = ["guarded", "is_full"]
+__all__ = ["guarded", "is_full", "nearly_full"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -16,6 +18,11 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def is_full(code: int | None) -> bool:
     """Tell whether an ``errno`` means that the disk, a quota or a limit on file size leaves no room."""
     return code in _FULL
+
+
+def nearly_full(path: Path) -> bool:
+    """Tell whether the file system has less than a megabyte left: why a write failed, where a library hides that."""
+    return shutil.disk_usage(path).free < 1 << 20
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 import threading
 import time
@@ -27,8 +26,9 @@ from weakref import WeakKeyDictionary
 
 import lmdb
 
-from medchain.errors import Locked, NewerFormat, NotAChain, StorageError, StorageFull
-from medchain.storage._guard import is_full
+from medchain.errors import NewerFormat, NotAChain, StorageError, StorageFull
+from medchain.storage._folders import OpenFiles
+from medchain.storage._guard import is_full, nearly_full
 
 __all__ = ["SharedEnvironment", "Txn", "translated"]
 
@@ -40,10 +40,13 @@ TABLE_STEM: Final = b"medchain-store-"
 FIRST_MAP: Final = 1 << 20
 LARGEST_STEP: Final = 256 << 20
 MAX_READERS: Final = 1024
+LOCK_TABLE: Final = "lock.mdb"
+LOCK_TABLE_BYTES: Final = 64 * MAX_READERS + 4096
+"""A cache line for each reader, and less than a page before them."""
+
 READER_ROOM = 1 << 30 if sys.maxsize > 1 << 32 else 0
 """Bytes that a reading process maps beyond the file, so that it seldom has to follow the writer's growth."""
 
-SCARCE: Final = 1 << 20
 PATIENCE: Final = 10.0
 """Seconds for which growing the map waits until snapshots of this process are closed."""
 
@@ -51,17 +54,13 @@ PATIENCE: Final = 10.0
 def translated(error: lmdb.Error, path: Path) -> StorageError:
     """Turn an error of LMDB into one of ours."""
     # LMDB reports a write that was cut short, which is how a disk gets full, as EIO.
-    if is_full(error.code) or (error.code == errno.EIO and _free_space(path) < SCARCE):
+    if is_full(error.code) or (error.code == errno.EIO and nearly_full(path)):
         return StorageFull(f"no room for the store at {path}: {error}")
     if isinstance(error, lmdb.ReadersFullError):
         return StorageError(f"more than {MAX_READERS} snapshots of {path} are open in all processes together")
     if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError)):
         return StorageError(f"the store at {path} is damaged ({error}); restore it from a copy")
     return StorageError(f"the store at {path} fails: {error}")
-
-
-def _free_space(path: Path) -> int:
-    return shutil.disk_usage(path).free
 
 
 class SharedEnvironment:
@@ -84,15 +83,11 @@ class SharedEnvironment:
     @staticmethod
     def acquire(path: Path, *, writable: bool) -> SharedEnvironment:
         """Give the environment of an existing store, opened if need be; to be paired with `release`."""
-        with _registry_lock:
-            identity = _identity(path)
-            shared = _registry.get(identity)
-            if identity in _inherited:
-                raise Locked(
-                    f"the store at {path} was open when this process was forked; start workers by 'spawn'"
-                )
+        with _open_files.lock:
+            identity = _open_files.identify(path / DATA_FILE)
+            shared = _open_files.items.get(identity)
             if shared is None:
-                shared = _registry[identity] = SharedEnvironment(path, writable=writable)
+                shared = _open_files.items[identity] = SharedEnvironment(path, writable=writable)
             shared._handles += 1
             try:
                 if writable and not shared._writable:
@@ -104,11 +99,11 @@ class SharedEnvironment:
 
     def release(self) -> None:
         """Give a handle back; the last one closes the environment and with it what is still open."""
-        with _registry_lock:
+        with _open_files.lock:
             self._handles -= 1
             if self._handles == 0:
-                for identity in [key for key, shared in _registry.items() if shared is self]:
-                    del _registry[identity]
+                for identity in [key for key, shared in _open_files.items.items() if shared is self]:
+                    del _open_files.items[identity]
                 self._env.close()
 
     def _reopen_for_writing(self) -> None:
@@ -206,14 +201,8 @@ class SharedEnvironment:
             self._env.set_mapsize(new)
 
 
-_registry: dict[tuple[int, int], SharedEnvironment] = {}
-_inherited: dict[tuple[int, int], SharedEnvironment] = {}  # by a forked child, which must not touch them
-_registry_lock = threading.RLock()
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = (path / DATA_FILE).stat()
-    return status.st_dev, status.st_ino
+# A child must not close the parent's environments: that would free the parent's reader slots in shared memory.
+_open_files: OpenFiles[SharedEnvironment] = OpenFiles()
 
 
 def _round_up(size: int) -> int:
@@ -227,8 +216,25 @@ def _extend(path: Path, size: int) -> None:
         os.truncate(data, size)
 
 
+def _allocate_lock_file(path: Path) -> None:
+    """Give the readers' table its blocks: on a full disk, a missing one would kill whoever writes to it (SIGBUS).
+
+    Only for a process that does not have the environment open: closing a file ends the locks that are held on it.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            fd = os.open(path / LOCK_TABLE, os.O_RDWR | os.O_CREAT, 0o600)
+        except PermissionError as error:
+            raise _no_permission(path) from error
+        try:
+            os.posix_fallocate(fd, 0, LOCK_TABLE_BYTES)
+        finally:
+            os.close(fd)
+
+
 def create_environment(path: Path) -> None:
     """Make an empty store in an empty directory."""
+    _allocate_lock_file(path)
     with lmdb.open(str(path), map_size=FIRST_MAP, max_dbs=1, mode=0o600) as env:
         env.open_db(TABLE)
     _extend(path, FIRST_MAP)
@@ -238,6 +244,7 @@ def _open_environment(path: Path, *, writable: bool) -> tuple[lmdb.Environment, 
     length = (path / DATA_FILE).stat().st_size
     if length == 0:
         raise StorageError(f"the store at {path} is damaged: {DATA_FILE} is empty; restore it from a copy")
+    _allocate_lock_file(path)
     room = 0 if writable else READER_ROOM
     options: dict[str, Any] = {"max_dbs": 1, "max_readers": MAX_READERS, "mode": 0o600, "create": False}
     try:
@@ -261,10 +268,14 @@ def _refused(error: lmdb.Error, path: Path) -> StorageError:
     if isinstance(error, lmdb.VersionMismatchError):
         return NewerFormat(f"the store at {path} was written by another version of LMDB: {error}")
     if "Permission denied" in str(error):
-        return StorageError(
-            f"no permission to open the store at {path}; readers too must be able to write lock.mdb"
-        )
+        return _no_permission(path)
     return translated(error, path)
+
+
+def _no_permission(path: Path) -> StorageError:
+    return StorageError(
+        f"no permission to open the store at {path}; readers too must be able to write {LOCK_TABLE}"
+    )
 
 
 def _check_length(env: lmdb.Environment, path: Path) -> None:
@@ -290,16 +301,3 @@ def _open_table(env: lmdb.Environment, path: Path) -> Any:
                 f"the store at {path} has the format {cursor.key()!r}; this version reads {TABLE!r}"
             )
     raise NotAChain(f"{path} holds an LMDB database, but no medchain store")
-
-
-def _after_fork() -> None:
-    # A child must not close the parent's environments: that would free the parent's reader slots in shared
-    # memory.
-    global _registry, _registry_lock
-    _inherited.update(_registry)
-    _registry = {}
-    _registry_lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

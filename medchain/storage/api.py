@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 from medchain.errors import Locked
@@ -20,6 +20,7 @@ __all__ = [
     "MAX_KEY",
     "MAX_VALUE",
     "Batch",
+    "Changes",
     "Delete",
     "DeleteRange",
     "Operation",
@@ -58,6 +59,13 @@ class DeleteRange(NamedTuple):
 
 
 Operation: TypeAlias = Put | Delete | DeleteRange
+
+
+class Changes(NamedTuple):
+    """Changes of different keys, so that their order does not matter: values to set, and keys to remove."""
+
+    puts: dict[bytes, bytes]
+    deletes: set[bytes]
 
 
 def prefix_end(prefix: bytes) -> bytes | None:
@@ -108,6 +116,34 @@ class Batch:
         _check_bounds(start, end)
         self._operations.append(DeleteRange(start, end))
 
+    def steps(self) -> Iterator[Changes | DeleteRange]:
+        r"""Give the same changes as few large steps, for stores that carry out many puts or deletions at once.
+
+        Range deletions keep their place; between them each key stands once, with what it comes to.
+
+        >>> batch = Batch()
+        >>> batch.put(b"a", b"1"); batch.delete(b"b"); batch.put(b"a", b"2"); batch.delete_range(b"c", None)
+        >>> list(batch.steps())
+        [Changes(puts={b'a': b'2'}, deletes={b'b'}), DeleteRange(start=b'c', end=None)]
+        """
+        puts: dict[bytes, bytes] = {}
+        deletes: set[bytes] = set()
+        for operation in self._operations:
+            match operation:
+                case Put(key, value):
+                    puts[key] = value
+                    deletes.discard(key)
+                case Delete(key):
+                    puts.pop(key, None)
+                    deletes.add(key)
+                case DeleteRange():
+                    if puts or deletes:
+                        yield Changes(puts, deletes)
+                        puts, deletes = {}, set()
+                    yield operation
+        if puts or deletes:
+            yield Changes(puts, deletes)
+
     @property
     def size(self) -> int:
         """Bytes in the keys and values that are put."""
@@ -138,6 +174,10 @@ class Reader(ABC):
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield pairs in order of keys, descending if `reverse`, at most `limit` (None or positive)."""
 
+    def _get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Give the value of each key, or None; a store that can asks for all of them at once."""
+        return [self._get(key) for key in keys]
+
     def get(self, key: bytes) -> bytes | None:
         """Give the value of `key`, or None if it has none.
 
@@ -148,6 +188,19 @@ class Reader(ABC):
         self._check_usable()
         with guarded("read"):
             return self._get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Give the value of each key, or None where it has none, in the order of `keys`; one may be there twice.
+
+        All are of one moment, and where the store is a server they take one round trip. Raises as `get`.
+        """
+        for key in keys:
+            _check_key(key)
+        self._check_usable()
+        if not keys:
+            return []
+        with guarded("read"):
+            return self._get_many(keys)
 
     def scan(
         self, start: bytes = b"", end: bytes | None = None, *, reverse: bool = False, limit: int | None = None
@@ -225,7 +278,7 @@ class Store(Reader):
     """An ordered mapping of byte keys to byte values that survives crashes.
 
     A context manager, safe to use from several threads. Implementations supply `_snapshot`, `_commit` and
-    `_close`, and may replace `_get` by something faster. The conformance suite
+    `_close`, and may replace `_get` and `_get_many` by something faster. The conformance suite
     `medchain.testing.StoreConformance` tells whether they keep the promises made here.
     """
 
@@ -235,6 +288,7 @@ class Store(Reader):
     def __init__(self, *, read_only: bool = False) -> None:
         self._read_only = read_only
         self._closed = False
+        self._released = False
         self._pid = os.getpid()
         self._commit_lock = threading.Lock()
 
@@ -246,11 +300,16 @@ class Store(Reader):
         """Make the whole batch durable or change nothing. Called by one thread at a time; never empty."""
 
     @abstractmethod
-    def _close(self) -> None: ...
+    def _close(self) -> None:
+        """Release everything. Called again if it failed, or an interrupt (Ctrl-C) has broken it off."""
 
     def _get(self, key: bytes) -> bytes | None:
         with self._snapshot() as snapshot:
             return snapshot._get(key)
+
+    def _get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._snapshot() as snapshot:
+            return snapshot._get_many(keys)
 
     def _scan(
         self, start: bytes, end: bytes | None, reverse: bool, limit: int | None
@@ -294,7 +353,8 @@ class Store(Reader):
         """Apply the batch, all or nothing; when this returns it is durable and every later read sees it.
 
         Raises StorageFull or another StorageError, after which the store is as it was before, and ValueError
-        on a closed or read-only handle.
+        on a closed or read-only handle. Only a server that is lost while it commits leaves open which of the
+        two holds; the StorageError says so, and opening the store again shows it.
         """
         if not isinstance(batch, Batch):
             raise TypeError(f"commit takes a Batch, not {type(batch).__name__}")
@@ -309,17 +369,21 @@ class Store(Reader):
                 self._commit(batch)
 
     def close(self) -> None:
-        """Release everything. Closing twice is allowed; a forked child leaves the parent's alone."""
-        if self._closed:
+        """Release everything; a forked child leaves the parent's alone.
+
+        Closing again is allowed, and goes on where it was broken off.
+        """
+        if self._released:
             return
         if self._forked:
             self._closed = True
             return
         with self._commit_lock:
-            if not self._closed:
+            if not self._released:
                 self._closed = True
                 with guarded("close the store"):
                     self._close()
+                self._released = True
 
     def __enter__(self) -> Self:
         return self

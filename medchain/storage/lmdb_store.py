@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -14,15 +12,13 @@ import lmdb
 
 from medchain.errors import NotAChain, StorageError
 from medchain.storage import _lmdb_env
-from medchain.storage._files import fsync_directory
+from medchain.storage._folders import LOCK_FILE, create_folder, holds_store
 from medchain.storage._guard import guarded
 from medchain.storage._lmdb_env import DATA_FILE, SharedEnvironment, Txn, translated
-from medchain.storage.api import Batch, Delete, DeleteRange, Put, Snapshot, Store
+from medchain.storage.api import Batch, DeleteRange, Snapshot, Store
 from medchain.storage.lock import FileLock
 
 __all__ = ["LmdbStore"]
-
-LOCK_FILE = "writer.lock"
 
 
 class LmdbStore(Store):
@@ -51,10 +47,10 @@ class LmdbStore(Store):
         if create and read_only:
             raise ValueError("a store that is opened for reading cannot be created")
         with guarded(f"open the store at {self.path}"):
-            if not _holds_store(self.path):
+            if not holds_store(self.path, DATA_FILE):
                 if read_only or create is False:
                     raise NotAChain(f"{self.path} holds no store")
-                _create(self.path)
+                create_folder(self.path, DATA_FILE, _build)
             self._open()
 
     def _open(self) -> None:
@@ -88,22 +84,23 @@ class LmdbStore(Store):
         environment = self._environment
 
         def apply(txn: Txn) -> None:
-            for operation in batch:
-                match operation:
-                    case Put(key, value):
-                        txn.put(key, value)
-                    case Delete(key):
+            with environment.cursor(txn) as cursor:
+                for step in batch.steps():
+                    if isinstance(step, DeleteRange):
+                        _delete_range(cursor, step.start, step.end)
+                        continue
+                    for key in step.deletes:
                         txn.delete(key)
-                    case DeleteRange(start, end):
-                        _delete_range(environment.cursor(txn), start, end)
+                    cursor.putmulti(step.puts.items())  # a third faster than putting one by one
 
         with self._translating():
             environment.write(apply, batch.size)
 
     def _close(self) -> None:
         try:
-            if self._shared is not None:
-                self._shared.release()
+            shared, self._shared = self._shared, None
+            if shared is not None:
+                shared.release()
         finally:
             if self._lock is not None:
                 self._lock.release()
@@ -126,6 +123,12 @@ class _LmdbSnapshot(Snapshot):
     def _get(self, key: bytes) -> bytes | None:
         try:
             return self._txn.get(key)
+        except lmdb.Error as error:
+            raise translated(error, self._path) from error
+
+    def _get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        try:
+            return list(map(self._txn.get, keys))  # measured faster than a cursor's getmulti
         except lmdb.Error as error:
             raise translated(error, self._path) from error
 
@@ -165,32 +168,8 @@ def _delete_range(cursor: lmdb.Cursor[bytes], start: bytes, end: bytes | None) -
         found = bool(cursor.key())
 
 
-def _holds_store(path: Path) -> bool:
-    """Tell whether the store's data file is there; NotAChain if something else is."""
-    if (path / DATA_FILE).is_file():
-        return True
-    if path.exists() and not path.is_dir():
-        raise NotAChain(f"{path} is a file; a store is a directory")
-    if path.is_dir() and any(path.iterdir()):
-        raise NotAChain(f"{path} holds other files, but no store")
-    return False
-
-
-def _create(path: Path) -> None:
-    """Build an empty store beside `path` and move it there, so that a half-made one is never seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+def _build(draft: Path) -> None:
     try:
         _lmdb_env.create_environment(draft)
-        with suppress(OSError):
-            path.rmdir()  # an empty directory is in the way of a rename on some systems
-        try:
-            draft.rename(path)
-        except OSError:
-            if not _holds_store(path):  # if it does now, another process was faster, and its store is as good
-                raise
-        fsync_directory(path.parent)
     except lmdb.Error as error:
-        raise translated(error, path) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        raise translated(error, draft) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import ClassVar
 
@@ -97,6 +97,10 @@ class MemoryStore(Store):
     def _get(self, key: bytes) -> bytes | None:
         with self._lock:
             return self._version.pairs.get(key)
+
+    def _get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._lock:
+            return list(map(self._version.pairs.get, keys))
 
     def _commit(self, batch: Batch) -> None:
         with self._lock:

@@ -9,36 +9,22 @@ Each test is named after the promise that it keeps.
 from __future__ import annotations
 
 import itertools
-import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import run_state_machine_as_test
 
+from medchain.errors import StorageError
 from medchain.storage.api import MAX_KEY, MAX_VALUE, Batch, Store, prefix_end
+from medchain.testing.machine import StoreMachine, batch_of, puts
 
-__all__ = ["StoreConformance", "StoreMachine"]
+__all__ = ["StoreConformance"]
 
 Pairs = list[tuple[bytes, bytes]]
-
-
-def batch_of(*operations: tuple[Any, ...]) -> Batch:
-    """Build a batch out of ("put", key, value), ("delete", key) and ("delete_range", start, end)."""
-    batch = Batch()
-    for name, *arguments in operations:
-        getattr(batch, name)(*arguments)
-    return batch
-
-
-def puts(*keys: bytes) -> Batch:
-    """Build a batch that sets each key to itself."""
-    return batch_of(*(("put", key, key) for key in keys))
 
 
 class StoreConformance:
@@ -144,6 +130,27 @@ class StoreConformance:
         store.commit(batch)
         assert sum(1 for _ in store.scan()) == 20_000
 
+    # Many keys at once
+
+    def test_many_values_come_in_the_order_of_their_keys(self, store: Store) -> None:
+        store.commit(batch_of(("put", b"a", b"1"), ("put", b"b", b""), ("put", b"\xff", b"3")))
+        assert store.get_many([b"\xff", b"a", b"missing", b"b", b"a"]) == [b"3", b"1", None, b"", b"1"]
+        assert store.get_many((b"a",)) == [b"1"]
+        assert store.get_many([]) == []
+
+    def test_many_values_of_a_snapshot_are_of_its_moment(self, store: Store) -> None:
+        store.commit(puts(b"a", b"b"))
+        with store.snapshot() as snapshot:
+            store.commit(batch_of(("delete", b"a"), ("put", b"b", b"new"), ("put", b"c", b"new")))
+            assert snapshot.get_many([b"c", b"b", b"a"]) == [None, b"b", b"a"]
+        assert store.get_many([b"c", b"b", b"a"]) == [b"new", b"new", None]
+
+    def test_thousands_of_values_come_at_once(self, store: Store) -> None:
+        keys = [b"%06d" % number for number in range(1_000)]
+        store.commit(puts(*keys))
+        asked = [*keys[::-1], *(key + b"x" for key in keys)]
+        assert store.get_many(asked) == [*keys[::-1], *([None] * 1_000)]
+
     # Scans
 
     @pytest.fixture
@@ -190,6 +197,22 @@ class StoreConformance:
         lettered.commit(batch_of(("delete", b"c"), ("put", b"cc", b"new")))
         seen += [key for key, _ in scan]
         assert seen == [b"a", b"b", b"b\x00", b"c", b"d", b"e", b"f"]
+
+    def test_long_scans_go_on_where_they_are_whatever_lies_between(self, store: Store) -> None:
+        pairs = [(b"%05d" % number, b"v" * (number % 7 * 1_000)) for number in range(3_000)]
+        store.commit(batch_of(*(("put", *pair) for pair in pairs)))
+        up, down = store.scan(b"00100"), store.scan(end=b"02900", reverse=True)
+        together = list(zip(up, down, strict=True))
+        assert [first for first, _ in together] == pairs[100:]
+        assert [second for _, second in together] == pairs[:2_900][::-1]
+        assert [key for key, _ in store.scan(limit=2_500)] == [key for key, _ in pairs[:2_500]]
+
+    def test_several_scans_of_a_snapshot_run_side_by_side(self, store: Store) -> None:
+        store.commit(puts(*(b"%03d" % number for number in range(300))))
+        with store.snapshot() as snapshot:
+            for first, second in zip(snapshot.scan(), snapshot.scan(b"100"), strict=False):
+                assert int(second[0]) == int(first[0]) + 100
+                assert snapshot.get(first[0]) == first[0]
 
     def test_a_scan_can_be_left_early(self, lettered: Store) -> None:
         for _ in lettered.scan():
@@ -246,12 +269,16 @@ class StoreConformance:
         with pytest.raises(ValueError, match="key has 1 to"):
             store.get(key)
         with pytest.raises(ValueError, match="key has 1 to"):
+            store.get_many([b"good", key])
+        with pytest.raises(ValueError, match="key has 1 to"):
             Batch().put(key, b"")
 
     @pytest.mark.parametrize("key", ["text", bytearray(b"a"), memoryview(b"a"), 7, None])
     def test_keys_of_a_wrong_type_are_refused(self, store: Store, key: Any) -> None:
         with pytest.raises(TypeError):
             store.get(key)
+        with pytest.raises(TypeError):
+            store.get_many([key])
         with pytest.raises(TypeError):
             Batch().delete(key)
         if key is not None:
@@ -281,6 +308,7 @@ class StoreConformance:
         assert store.closed
         for operation in (
             lambda: store.get(b"k"),
+            lambda: store.get_many([b"k"]),
             store.scan,
             store.snapshot,
             lambda: store.commit(puts(b"k")),
@@ -301,6 +329,9 @@ class StoreConformance:
                     pairs = list(snapshot.scan())
                     if len({value for _, value in pairs}) != 1 or snapshot.get(b"left") != pairs[0][1]:
                         torn.append(pairs)
+                left, right = store.get_many([b"left", b"right"])
+                if left != right:
+                    torn.append([(b"left", left or b""), (b"right", right or b"")])
 
         readers = [threading.Thread(target=read) for _ in range(3)]
         for reader in readers:
@@ -325,6 +356,33 @@ class StoreConformance:
         for writer in writers:
             writer.join()
         assert sum(1 for _ in store.scan()) == 80
+
+    def test_closing_ends_the_reads_of_other_threads_with_a_named_error(self, path: Path) -> None:
+        store = self.make(path)
+        store.commit(puts(*(b"%04d" % number for number in range(1_000))))
+        started = threading.Barrier(4)
+        ends: list[Exception] = []
+
+        def read() -> None:
+            started.wait()
+            try:
+                while True:
+                    with store.snapshot() as snapshot:
+                        assert len(list(snapshot.scan())) == 1_000
+                    assert store.get_many([b"0001", b"x"]) == [b"0001", None]
+            except Exception as error:
+                ends.append(error)
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        started.wait()
+        store.get(b"0500")
+        store.close()
+        for reader in readers:
+            reader.join()
+        assert [error for error in ends if not isinstance(error, (ValueError, StorageError))] == []
+        assert len(ends) == 3
 
     # Opening again
 
@@ -353,97 +411,3 @@ class StoreConformance:
                 suppress_health_check=list(HealthCheck),
             ),
         )
-
-
-_keys = st.one_of(
-    st.binary(min_size=1, max_size=2),
-    st.text("ab\x00\xff", min_size=1, max_size=3).map(lambda text: text.encode("latin-1")),
-)
-_bounds = st.one_of(st.just(b""), _keys)
-_operations = st.lists(
-    st.one_of(
-        st.tuples(st.just("put"), _keys, st.binary(max_size=40)),
-        st.tuples(st.just("put"), _keys, st.integers(0, 9000).map(bytes)),
-        st.tuples(st.just("delete"), _keys),
-        st.tuples(st.just("delete_range"), _bounds, st.one_of(st.none(), _keys)),
-    ),
-    max_size=12,
-)
-
-
-class StoreMachine(RuleBasedStateMachine):
-    """A store beside a dict: whatever is done to both, they stay equal, and so do their snapshots."""
-
-    def __init__(self, make: Callable[[Path], Store], path: Path, persistent: bool) -> None:
-        super().__init__()
-        self.make, self.path, self.crashes = make, path, 0
-        self.persistent = persistent
-        self.store = make(path)
-        self.model: dict[bytes, bytes] = {}
-        self.snapshots: list[tuple[Any, dict[bytes, bytes]]] = []
-
-    @rule(operations=_operations)
-    def commit(self, operations: list[tuple[Any, ...]]) -> None:
-        self.store.commit(batch_of(*operations))
-        for name, *arguments in operations:
-            if name == "put":
-                self.model[arguments[0]] = arguments[1]
-            elif name == "delete":
-                self.model.pop(arguments[0], None)
-            else:
-                self.model = {key: value for key, value in self.model.items() if not _inside(key, *arguments)}
-
-    @rule(operations=_operations)
-    def build_a_batch_and_never_commit_it(self, operations: list[tuple[Any, ...]]) -> None:
-        batch_of(*operations)
-
-    @rule(key=_keys)
-    def get(self, key: bytes) -> None:
-        assert self.store.get(key) == self.model.get(key)
-
-    @rule(start=_bounds, end=st.none() | _keys, reverse=st.booleans(), limit=st.none() | st.integers(0, 5))
-    def scan(self, start: bytes, end: bytes | None, reverse: bool, limit: int | None) -> None:
-        for reader, model in [(self.store, self.model), *self.snapshots]:
-            expected = sorted(
-                (pair for pair in model.items() if _inside(pair[0], start, end)), reverse=reverse
-            )
-            assert list(reader.scan(start, end, reverse=reverse, limit=limit)) == expected[:limit]
-
-    @precondition(lambda self: len(self.snapshots) < 3)
-    @rule()
-    def open_snapshot(self) -> None:
-        self.snapshots.append((self.store.snapshot(), dict(self.model)))
-
-    @precondition(lambda self: self.snapshots)
-    @rule()
-    def close_oldest_snapshot(self) -> None:
-        self.snapshots.pop(0)[0].close()
-
-    @precondition(lambda self: self.persistent)
-    @rule()
-    def reopen(self) -> None:
-        self.store.close()
-        self.snapshots.clear()
-        self.store = self.make(self.path)
-        assert dict(self.store.scan()) == self.model
-
-    @precondition(lambda self: self.persistent and self.path.exists())
-    @rule()
-    def crash(self) -> None:
-        """The machine dies at once: nothing is closed, and the store is opened from what the disk holds just now."""
-        self.crashes += 1
-        disk = self.path.with_name(f"{self.path.name.partition('.')[0]}.{self.crashes}")
-        (shutil.copytree if self.path.is_dir() else shutil.copyfile)(self.path, disk)
-        self.store.close()
-        self.snapshots.clear()
-        self.path = disk
-        self.store = self.make(disk)
-        assert dict(self.store.scan()) == self.model
-
-    def teardown(self) -> None:
-        with suppress(AttributeError):
-            self.store.close()
-
-
-def _inside(key: bytes, start: bytes, end: bytes | None) -> bool:
-    return key >= start and (end is None or key < end)

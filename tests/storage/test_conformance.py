@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from buckets import ObjectServer
+from stores import Place
 
 from medchain.storage import (
     BlobStore,
@@ -17,6 +18,7 @@ from medchain.storage import (
     MemoryStore,
     ObjectBlobs,
     ReplicatedBlobs,
+    SqliteStore,
     Store,
 )
 from medchain.testing import BlobStoreConformance, FaultBlobs, FaultStore, StoreConformance
@@ -31,6 +33,17 @@ class TestMemoryStore(StoreConformance):
 
 class TestLmdbStore(StoreConformance):
     make = LmdbStore
+
+
+class TestSqliteStore(StoreConformance):
+    make = SqliteStore
+
+
+class TestPostgresStore(StoreConformance):
+    machine_examples = 10  # each step is a round trip or more
+
+    def make(self, path: Path) -> Store:
+        return Place("postgres", path).open()
 
 
 class TestStoreOfTheHowTo(StoreConformance):

@@ -1,91 +1,24 @@
-"""LmdbStore: one writer, many readers, forks, growth, full disks, damage, crashes."""
+"""LmdbStore: its readers' table, growth of its map, full disks, damage."""
 
 from __future__ import annotations
 
-import gc
 import os
 import random
-import shutil
-import signal
-import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
 import pytest
+from processes import Forked, Start, hear, put
 
-from medchain.errors import Locked, NewerFormat, NotAChain, StorageError, StorageFull
-from medchain.storage import Batch, LmdbStore, Store
-
-Start = Callable[..., "subprocess.Popen[str]"]
-Forked = Callable[[Callable[[], object]], str]
+from medchain.errors import NewerFormat, NotAChain, StorageError
+from medchain.storage import LmdbStore
 
 
-def put(store: Store, **pairs: str | bytes) -> None:
-    batch = Batch()
-    for key, value in pairs.items():
-        batch.put(key.encode(), value if isinstance(value, bytes) else value.encode())
-    store.commit(batch)
-
-
-def hear(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def tell(process: subprocess.Popen[str], word: str = "go") -> None:
-    assert process.stdin is not None
-    process.stdin.write(word + "\n")
-    process.stdin.flush()
-
-
-class TestOneWriter:
-    def test_a_second_writer_in_the_process_is_refused_by_name(self, path: Path) -> None:
-        with LmdbStore(path) as store:
-            with pytest.raises(Locked, match=f"process {os.getpid()}"):
-                LmdbStore(path)
-            put(store, still="works")
-        LmdbStore(path).close()
-
-    def test_a_second_writing_process_is_refused_by_name(self, path: Path, start: Start) -> None:
-        other = start(
-            "store = LmdbStore(path); say('open'); hear(); store.close(); say('closed'); hear()", path
-        )
-        assert hear(other) == "open"
-        with pytest.raises(Locked, match=f"process {other.pid}"):
-            LmdbStore(path)
-        tell(other)
-        assert hear(other) == "closed"
-        LmdbStore(path).close()
-
-    def test_the_lock_ends_with_a_killed_writer(self, path: Path, start: Start) -> None:
-        other = start("store = LmdbStore(path); put(store, a='1'); say('open'); hear()", path)
-        assert hear(other) == "open"
-        other.kill()
-        other.wait()
-        with LmdbStore(path) as store:
-            assert store.get(b"a") == b"1"
-
-    def test_of_many_that_create_at_once_one_writes(self, path: Path, start: Start) -> None:
-        script = """
-        hear()
-        try:
-            store = LmdbStore(path); say('writes'); hear()
-        except Locked:
-            say('locked')
-        """
-        others = [
-            start("\n".join(line.removeprefix(" " * 8) for line in script.splitlines()), path)
-            for _ in range(4)
-        ]
-        for other in others:
-            tell(other)
-        assert sorted(hear(other) for other in others) == ["locked", "locked", "locked", "writes"]
-        assert [entry.name for entry in path.parent.iterdir()] == ["store"]
-
+class TestOpening:
     def test_a_failed_opening_leaves_no_lock(self, path: Path) -> None:
         LmdbStore(path).close()
         data = (path / "data.mdb").read_bytes()
@@ -95,49 +28,13 @@ class TestOneWriter:
         (path / "data.mdb").write_bytes(data)
         LmdbStore(path).close()
 
-    def test_a_forgotten_store_closes_itself(self, path: Path) -> None:
-        store = LmdbStore(path)
-        del store
-        gc.collect()
-        LmdbStore(path).close()
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    def test_a_forked_child_may_not_open_it_even_for_reading(self, path: Path, forked: Forked) -> None:
+        with LmdbStore(path):
+            assert forked(lambda: LmdbStore(path, read_only=True)).startswith("medchain.errors.Locked")
 
 
-class TestReaders:
-    def test_reading_handles_live_beside_the_writer_in_one_process(self, path: Path) -> None:
-        with LmdbStore(path) as store, LmdbStore(path, read_only=True) as first:
-            put(store, a="1")
-            with LmdbStore(path, read_only=True) as second:
-                assert first.get(b"a") == second.get(b"a") == b"1"
-            store.close()
-            assert first.get(b"a") == b"1"
-            with LmdbStore(path) as store:
-                put(store, b="2")
-                assert first.get(b"b") == b"2"
-
-    def test_a_writer_may_come_after_readers_of_its_process(self, path: Path) -> None:
-        LmdbStore(path).close()
-        with LmdbStore(path, read_only=True) as reader, LmdbStore(path) as store:
-            put(store, a="1")
-            assert reader.get(b"a") == b"1"
-
-    def test_a_reading_handle_refuses_to_commit(self, path: Path) -> None:
-        LmdbStore(path).close()
-        with LmdbStore(path, read_only=True) as reader:
-            assert reader.read_only
-            with pytest.raises(ValueError, match="reading only"):
-                put(reader, a="1")
-
-    def test_reading_processes_see_what_is_committed(self, path: Path, start: Start) -> None:
-        with LmdbStore(path) as store:
-            put(store, a="1")
-            script = "store = LmdbStore(path, read_only=True)\nwhile hear(): say(store.get(b'a').decode())"
-            readers = [start(script, path) for _ in range(2)]
-            for number in range(3):
-                put(store, a=str(number))
-                for reader in readers:
-                    tell(reader)
-                assert [hear(reader) for reader in readers] == [str(number)] * 2
-
+class TestSnapshots:
     def test_more_snapshots_than_lmdb_expects_are_possible(self, path: Path) -> None:
         with LmdbStore(path) as store:
             put(store, a="1")
@@ -160,52 +57,6 @@ class TestReaders:
                 snapshot.close()
             put(store, a="2")
             assert store.get(b"a") == b"2"
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-class TestForks:
-    def test_a_forked_child_is_refused_whatever_it_tries(self, path: Path, forked: Forked) -> None:
-        with LmdbStore(path) as store, store.snapshot() as snapshot:
-            attempts: list[Callable[[], object]] = [
-                lambda: store.get(b"a"),
-                lambda: list(store.scan()),
-                store.snapshot,
-                lambda: snapshot.get(b"a"),
-                lambda: put(store, a="child"),
-                lambda: LmdbStore(path),
-            ]
-            for attempt in attempts:
-                assert forked(attempt).startswith("medchain.errors.Locked")
-            assert forked(lambda: LmdbStore(path, read_only=True)).startswith("medchain.errors.Locked")
-
-    def test_a_child_that_closes_everything_harms_nothing(self, path: Path, forked: Forked) -> None:
-        with LmdbStore(path) as store:
-            put(store, a="1")
-            with store.snapshot() as snapshot:
-                assert forked(lambda: (snapshot.close(), store.close(), gc.collect())[0]) == "None"
-                for number in range(5):  # would reuse the pages of a snapshot that nobody protects
-                    put(store, a=str(number), b=bytes(50_000))
-                assert snapshot.get(b"a") == b"1"
-            with pytest.raises(Locked):
-                LmdbStore(path)
-
-    def test_a_child_does_not_keep_the_lock(self, path: Path, start: Start) -> None:
-        script = "store = LmdbStore(path)\nif os.fork() == 0: say('child')\nhear()"
-        other = start(script, path)
-        assert hear(other) == "child"
-        other.kill()
-        other.wait()
-        LmdbStore(path).close()
-
-    def test_a_child_may_open_what_its_parent_had_closed(self, path: Path, forked: Forked) -> None:
-        with LmdbStore(path) as store:
-            put(store, a="1")
-
-        def read() -> object:
-            with LmdbStore(path, read_only=True) as store:
-                return store.get(b"a")
-
-        assert forked(read) == "b'1'"
 
 
 class TestGrowth:
@@ -284,39 +135,6 @@ say('seen all')
 
 
 class TestFullDisk:
-    @pytest.fixture
-    def small_disk(self) -> Iterator[Path]:
-        folder = Path(tempfile.mkdtemp())
-        mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
-        if (
-            shutil.which("mount") is None
-            or subprocess.run(mount, capture_output=True, check=False).returncode
-        ):
-            folder.rmdir()
-            pytest.skip("a small file system needs root and the right to mount")
-        yield folder
-        subprocess.run(["umount", str(folder)], check=True)
-        folder.rmdir()
-
-    def test_a_full_disk_fails_the_commit_and_nothing_else(self, small_disk: Path) -> None:
-        with LmdbStore(small_disk / "store") as store:
-
-            def fill() -> None:
-                for number in range(1000):
-                    put(store, **{f"{number:03}": bytes([number % 256]) * 50_000})
-
-            with pytest.raises(StorageFull):
-                fill()
-            count = len(list(store.scan()))
-            assert count > 5
-            assert [key for key, _ in store.scan()] == [b"%03d" % number for number in range(count)]
-            batch = Batch()
-            batch.delete_range(b"", b"005")
-            store.commit(batch)
-            put(store, again="there is room again")
-        with LmdbStore(small_disk / "store") as store:
-            assert len(list(store.scan())) == count - 5 + 1
-
     def test_a_limit_on_file_size_counts_as_a_full_disk(self, path: Path, start: Start) -> None:
         pytest.importorskip("resource")
         script = """
@@ -445,41 +263,3 @@ class TestDamage:
         with LmdbStore(copy) as store:
             put(store, more=bytes(2_000_000))
             assert len(list(store.scan())) == 801
-
-
-class TestCrashes:
-    @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGINT])
-    def test_acknowledged_commits_survive_and_none_is_half_there(
-        self, path: Path, start: Start, death: signal.Signals
-    ) -> None:
-        script = """
-store = LmdbStore(path)
-number = int(store.get(b'number') or 0)
-say(number)
-while True:
-    number += 1
-    batch = Batch()
-    batch.put(b'number', str(number).encode())
-    batch.delete_range(b'part-', b'part.')
-    for part in range(number % 50):
-        batch.put(b'part-%d-%d' % (number, part), bytes(997))
-    store.commit(batch)
-    say(number)
-"""
-        chance = random.Random(4)
-        acknowledged = 0
-        for _ in range(10):
-            writer = start(script, path)
-            assert int(hear(writer)) >= acknowledged
-            time.sleep(chance.uniform(0, 0.08))
-            writer.send_signal(death)
-            lines = writer.communicate()[0].splitlines()
-            acknowledged = max([acknowledged, *map(int, lines)])
-            with LmdbStore(path) as store:
-                number = int(store.get(b"number") or 0)
-                assert number in (acknowledged, acknowledged + 1)
-                acknowledged = number
-                parts = [key for key, _ in store.scan(b"part-", b"part.")]
-                assert len(parts) == number % 50
-                assert all(key.startswith(b"part-%d-" % number) for key in parts)
-        assert acknowledged > 10

@@ -48,7 +48,7 @@ def stored_nodes(reader: Reader) -> Load:
     """How a map loads its nodes from a store."""
 
     def load(keys: Sequence[bytes]) -> list[bytes | None]:
-        return [reader.get(NODES + key) for key in keys]
+        return reader.get_many([NODES + key for key in keys])
 
     return load
 

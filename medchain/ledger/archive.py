@@ -178,7 +178,7 @@ class Archive:
                 if order_key(row_key) != tail:
                     raise EncodingError("it lies under another key than its own")
                 yield key, map_key(contract.decode(), table.decode(), row_key), data
-            except (EncodingError, TypeError, UnicodeDecodeError) as error:
+            except (EncodingError, UnicodeDecodeError) as error:
                 raise InvalidBlock(f"a stored row of {contract!r} {table!r} is damaged: {error}") from error
 
     def node(self, level: int, index: int) -> bytes:

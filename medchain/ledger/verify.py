@@ -166,7 +166,7 @@ def _state(
         key = map_key(extra.contract, extra.table, read_key(extra.key))
         MapProof.from_bytes(extra.proof).verify_hashed(key, _row_hash(extra.row), root=header.state_root)
         value = None if extra.row is None else _row(extra.row, extra.key, read)
-    except (EncodingError, TypeError) as error:
+    except EncodingError as error:
         raise MalformedProof(f"state proof: {error}") from error
     if value is None and not absent:
         raise MalformedProof("the proof shows that there is no such row")

@@ -21,7 +21,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import attrs
 
-from medchain.encoding import decode, encode
+from medchain.encoding import MAX_VALUES, decode, encode
 from medchain.errors import EncodingError
 
 __all__ = [
@@ -103,13 +103,13 @@ def encode_record(record: Any) -> bytes:
     return encode(to_value(record))
 
 
-def decode_record(cls: type[T], data: bytes, *, limit: int = 1 << 20) -> T:
-    """The record of class `cls` in canonical bytes of at most `limit` bytes.
+def decode_record(cls: type[T], data: bytes, *, limit: int = 1 << 20, values: int = MAX_VALUES) -> T:
+    """The record of class `cls` in canonical bytes: at most `limit` bytes, at most `values` values.
 
     Raises:
         EncodingError: not canonical, too long, or not the form of such a record.
     """
-    return from_value(cls, decode(data, limit=limit))
+    return from_value(cls, decode(data, limit=limit, values=values))
 
 
 _CODECS: dict[Any, tuple[_Dump, _Load]] = {}

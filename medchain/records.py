@@ -244,8 +244,9 @@ def _record(cls: Any) -> tuple[_Dump, _Load]:
 def _difference(cls: Any, names: set[str], value: Any) -> str:
     if type(value) is not dict:
         return f"{cls.__name__}: expected a map, found {type(value).__name__}"
-    missing, extra = sorted(names - value.keys()), sorted(map(repr, value.keys() - names))
-    return f"{cls.__name__}: missing {', '.join(missing) or 'nothing'}; unknown {', '.join(extra)[:80] or 'nothing'}"
+    missing = ", ".join(sorted(names - value.keys()))
+    extra = ", ".join(repr(name[:32]) for name in sorted(value.keys() - names)[:4])
+    return f"{cls.__name__}: missing {missing or 'nothing'}; unknown {extra or 'nothing'}"
 
 
 def describe(annotation: Any) -> Any:

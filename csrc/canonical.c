@@ -96,7 +96,7 @@ static unsigned check_order(const struct container *map, const uint8_t *key, uin
     return order < 0 ? 0 : order == 0 ? MC_KEY_TWICE : MC_KEY_ORDER;
 }
 
-uint64_t mc_canonical(const uint8_t *data, size_t size) {
+uint64_t mc_canonical(const uint8_t *data, size_t size, uint64_t most) {
     struct container stack[MAX_DEPTH + 1];
     struct container *top = stack;
     *top = (struct container){.left = 1};
@@ -111,6 +111,9 @@ uint64_t mc_canonical(const uint8_t *data, size_t size) {
         top->left--;
         if (at == size)
             return refuse(at, MC_TRUNCATED);
+
+        if (most-- == 0)
+            return refuse(at, MC_TOO_MANY);
 
         size_t start = at;
         unsigned initial = data[at++];

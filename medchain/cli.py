@@ -229,10 +229,14 @@ def _described(leaf: Any) -> dict[str, Any]:
         described |= {"contract": f"{body.contract}/{body.version}", "message": body.message_name}
         described["signers"] = [signer.party.hex() for signer in body.signers]
     described["outcome"] = leaf.outcome.code
-    described["events"] = [
-        {"event": f"{event.contract}.{event.name}", **_plain(event.value)} for event in leaf.outcome.events
-    ]
+    described["events"] = [_event(event) for event in leaf.outcome.events]
     return described
+
+
+def _event(event: Any) -> dict[str, Any]:
+    """An event and its fields. A log may put anything in their place, or call one of them as we call the event."""
+    name, fields = {"event": f"{event.contract}.{event.name}"}, _plain(event.value)
+    return name | (fields if isinstance(fields, dict) else {"value": fields}) | name
 
 
 # audit
@@ -460,10 +464,10 @@ def _print_lines(shown: dict[str, Any], indent: str = "  ") -> None:
         name = key.replace("_", " ")
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, dict):
-                print(f"{indent}{name}".rstrip())
+                print(_printable(f"{indent}{name}".rstrip()))
                 _print_lines({inner: its for inner, its in each.items() if its is not None}, indent + "  ")
             else:
-                print(f"{indent}{name:<12}{_one_line(key, each)}")
+                print(_printable(f"{indent}{name:<12}{_one_line(key, each)}"))
             name = ""
 
 
@@ -474,6 +478,11 @@ def _one_line(key: str, value: Any) -> str:
         return _moment(value)
     text = str(value)
     return f"{text[:16]}…" if HEX.fullmatch(text) else text
+
+
+def _printable(text: str) -> str:
+    """`text` without what a terminal would obey: whoever wrote a log or a proof may have put anything there."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _moment(milliseconds: int) -> str:

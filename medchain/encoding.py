@@ -16,13 +16,22 @@ from libipld import encode_dag_cbor as _encode
 from medchain._native import canonical
 from medchain.errors import EncodingError
 
-__all__ = ["MAX_DEPTH", "Value", "check", "decode", "encode"]
+__all__ = ["MAX_DEPTH", "MAX_VALUES", "Value", "check", "decode", "encode"]
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | bytes | int | bool | None"
 """A plain value: what `encode` takes and `decode` gives."""
 
 MAX_DEPTH = 64
 """How many lists and maps may stand inside one another."""
+
+MAX_VALUES = 1 << 20
+"""How many values a document has at most, keys counted, unless its reader says otherwise.
+
+A value takes one byte on the wire and up to 72 in memory. So it is their number that bounds what reading costs, to less
+than 100 MB here, and not the number of bytes. The largest document of this library, a kit of 65,535 parts, has 950,000.
+"""
+
+_NO_END = (1 << 64) - 1
 
 
 def encode(value: Value) -> bytes:
@@ -40,30 +49,31 @@ def encode(value: Value) -> bytes:
     except (ValueError, RecursionError):
         return _encode_plainly(value)
     # libipld writes floats and larger integers, and takes bytes that look like a content id for one (tag 42).
-    return data if canonical(data) is None else _encode_plainly(value)
+    return data if canonical(data, _NO_END) is None else _encode_plainly(value)
 
 
-def decode(data: bytes | bytearray | memoryview, *, limit: int = 16 << 20) -> Value:
+def decode(data: bytes | bytearray | memoryview, *, limit: int = 16 << 20, values: int = MAX_VALUES) -> Value:
     """The value that `data` is the canonical encoding of.
 
     Args:
         data: the encoding, the whole encoding and nothing but it.
         limit: the most bytes to accept.
+        values: the most values to accept: the value itself, and whatever stands in it, keys too.
 
     Raises:
         EncodingError: too long, or not in canonical form; ``offset`` tells where.
     """
     data = _whole(data)
-    check(data, limit=limit)
+    check(data, limit=limit, values=values)
     value: Value = _decode(data)
     return value
 
 
-def check(data: bytes | bytearray | memoryview, *, limit: int = 16 << 20) -> None:
-    """Raise EncodingError unless `data` is canonical and has at most `limit` bytes; builds no value."""
+def check(data: bytes | bytearray | memoryview, *, limit: int = 16 << 20, values: int = MAX_VALUES) -> None:
+    """Raise EncodingError unless `decode` would accept `data`; builds no value."""
     if len(data) > limit:
         raise EncodingError(f"{len(data)} bytes where at most {limit} are accepted")
-    fault = canonical(_whole(data))
+    fault = canonical(_whole(data), values)
     if fault is not None:
         offset, reason = fault
         raise EncodingError(reason, offset=offset)

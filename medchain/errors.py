@@ -41,15 +41,31 @@ __all__ = [
 ]
 
 
+LONGEST_TEXT = 2_000
+"""Most characters of an error's text."""
+
+
 class MedchainError(Exception):
-    """Root of the tree. Never raised itself: catch it to catch everything that medchain reports."""
+    """Root of the tree. Never raised itself: catch it to catch everything that medchain reports.
+
+    Texts may quote what strangers have sent. So they are cut at 2,000 characters, and what a terminal or a log would
+    obey (control characters, marks that turn the direction of writing) stands as a question mark.
+    """
 
     code: ClassVar[str] = "error"
 
     def __init__(self, *args: Any) -> None:
         if type(self) is MedchainError:
             raise TypeError("MedchainError is the root of the tree and never raised itself")
-        super().__init__(*args)
+        super().__init__(*(_harmless(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def _harmless(text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        text = text[: LONGEST_TEXT - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 class VerificationError(MedchainError):

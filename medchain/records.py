@@ -22,7 +22,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import attrs
 
-from medchain.encoding import decode, encode
+from medchain.encoding import MAX_VALUES, decode, encode
 from medchain.errors import EncodingError
 
 __all__ = [
@@ -108,13 +108,13 @@ def encode_record(record: Any) -> bytes:
     return encode(to_value(record))
 
 
-def decode_record(cls: type[T], data: bytes, *, limit: int = 1 << 20) -> T:
-    """The record of class `cls` in canonical bytes of at most `limit` bytes.
+def decode_record(cls: type[T], data: bytes, *, limit: int = 1 << 20, values: int = MAX_VALUES) -> T:
+    """The record of class `cls` in canonical bytes: at most `limit` bytes, at most `values` values.
 
     Raises:
         EncodingError: not canonical, too long, or not the form of such a record.
     """
-    return from_value(cls, decode(data, limit=limit))
+    return from_value(cls, decode(data, limit=limit, values=values))
 
 
 _CODECS: dict[Any, tuple[_Dump, _Load]] = {}
@@ -252,8 +252,9 @@ def _record(cls: Any) -> tuple[_Dump, _Load]:
 def _difference(cls: Any, names: set[str], value: Any) -> str:
     if type(value) is not dict:
         return f"{cls.__name__}: expected a map, found {type(value).__name__}"
-    missing, extra = sorted(names - value.keys()), sorted(map(repr, value.keys() - names))
-    return f"{cls.__name__}: missing {', '.join(missing) or 'nothing'}; unknown {', '.join(extra)[:80] or 'nothing'}"
+    missing = ", ".join(sorted(names - value.keys()))
+    extra = ", ".join(repr(name[:32]) for name in sorted(value.keys() - names)[:4])
+    return f"{cls.__name__}: missing {missing or 'nothing'}; unknown {extra or 'nothing'}"
 
 
 def describe(annotation: Any) -> Any:

@@ -15,7 +15,13 @@ from clinic import HOUR, Clock, clinic
 
 import medchain as mc
 from medchain.cli import _moment, main
+from medchain.keys import SigningKey
+from medchain.ledger.contract import Event
+from medchain.ledger.entry import Entry, Kind, Outcome
 from medchain.ledger.keys import Keys, Register
+from medchain.ledger.note import Note, VerifierKey
+from medchain.ledger.proof import EntryExtra, LogProof, extra_bytes
+from medchain.merkle import Head, InclusionProof, leaf_hash
 from medchain.sealing import Part
 from medchain.storage import FileBlobs, ObjectBlobs, ReplicatedBlobs
 from medchain.testing import wallets
@@ -236,6 +242,44 @@ def test_what_goes_wrong_is_said_in_one_line(
     assert found == status
     assert word in err
     assert err.count("\n") == 1
+
+
+def signed_proof(leaf: bytes, trust: mc.Trust, key: SigningKey) -> bytes:
+    """A proof of the only leaf of a log that signs whatever it likes."""
+    head = Head(1, leaf_hash(leaf))
+    text = mc.Checkpoint.text(trust.origin, head)
+    note = Note(text, ()).signed_with(trust.origin, key.public, key.sign(text.encode()))
+    checkpoint = mc.Checkpoint(trust.origin, head, note)
+    return bytes(LogProof(InclusionProof(0, 1, ()), checkpoint, extra_bytes(EntryExtra(leaf))))
+
+
+def test_a_log_out_of_its_mind_does_no_harm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Times beyond the calendar, events that are no maps, and what a terminal would obey: bare errors, once."""
+    key = SigningKey(bytes(32))
+    trust = mc.Trust((VerifierKey("log.example", key.public),), bytes(32), bytes(32))
+    trust.save(tmp_path / "trust")
+    events = (Event("a", "\x1b[2J", 5), Event("a", "b", {"event": 1, "\x1b]0;x\x07": "\u202e"}))
+    for time in (0, 1 << 53, (1 << 63) - 1, -(1 << 63)):
+        entry = Entry(1, time, 0, b"", Outcome("ok", events, ()), Kind.TIMER)
+        (tmp_path / "proof").write_bytes(signed_proof(entry.leaf, trust, key))
+        for command in (["verify", "--trust", tmp_path / "trust"], ["inspect"]):
+            status, out, err = run(capsys, *command, tmp_path / "proof")
+            assert (status, err) == (0, "")
+            assert all(letter.isprintable() or letter == "\n" for letter in out)
+    status, out, _ = run(capsys, "verify", tmp_path / "proof", "--trust", tmp_path / "trust", "--json")
+    shown = json.loads(out)
+    assert (status, shown["time"]) == (0, f"{-(1 << 63)} ms")
+    assert shown["events"] == [
+        {"event": "a.\x1b[2J", "value": 5},
+        {"event": "a.b", "\x1b]0;x\x07": "\u202e"},
+    ]
+
+
+def test_a_trust_file_that_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_bytes(b"log \xff\n")
+    assert run(capsys, "inspect", tmp_path / "file") == (
+        1, "", "medchain: MalformedProof: a trust file is UTF-8 text\n",
+    )  # fmt: skip
 
 
 def test_help_and_version() -> None:

@@ -110,6 +110,11 @@ def test_a_missing_field_is_refused(name: str) -> None:
         from_value(Outer, {key: value for key, value in PLAIN.items() if key != name})
 
 
+def test_unknown_fields_are_named_and_no_more() -> None:
+    with pytest.raises(EncodingError, match=r"missing nothing; unknown 'a{32}', 'b', 'c', 'd'$"):
+        from_value(Outer, {**PLAIN, **dict.fromkeys(["d", "e", "c", "b", "a" * 100_000])})
+
+
 def test_no_record_at_all() -> None:
     for value in (None, [], 1, "x"):
         with pytest.raises(EncodingError, match="expected a map"):

@@ -10,7 +10,7 @@ static unsigned judge(const void *data, size_t size, size_t *offset) {
     uint8_t *copy = malloc(size ? size : 1);
     CHECK(copy != NULL);
     memcpy(copy, data, size);
-    uint64_t fault = mc_canonical(copy, size);
+    uint64_t fault = mc_canonical(copy, size, UINT64_MAX);
     free(copy);
     *offset = (size_t)(fault >> 8);
     return (unsigned)(fault & 0xff);
@@ -58,6 +58,15 @@ static void bounds_counts(void) {
     CHECK(judge("\x7b\xff\xff\xff\xff\xff\xff\xff\xff", 9, &offset) == MC_TRUNCATED);
 }
 
+/* {"a": [1, -1, null], "b": h'00'}: the map, two keys, a list, three values, bytes. */
+static void counts_values(void) {
+    static const uint8_t data[] = {0xa2, 0x61, 0x61, 0x83, 0x01, 0x20, 0xf6, 0x61, 0x62, 0x41, 0x00};
+    static const uint8_t starts[] = {0, 1, 3, 4, 5, 6, 7, 9};
+    CHECK(mc_canonical(data, sizeof data, sizeof starts) == 0);
+    for (size_t most = 0; most < sizeof starts; most++)
+        CHECK(mc_canonical(data, sizeof data, most) == ((uint64_t)starts[most] << 8 | MC_TOO_MANY));
+}
+
 int main(void) {
     static const char example[] = "\xa3\x61\x61\x83\x01\x20\xf6\x61\x62\x43\x00\x01\x02\x62\x61\x61\x6a"
                                   "\xc3\xa9\xe6\xb0\xb4\xf0\x90\x85\x91x";
@@ -65,5 +74,6 @@ int main(void) {
     survives_everything_short();
     ends_nesting_at_64();
     bounds_counts();
+    counts_values();
     return 0;
 }

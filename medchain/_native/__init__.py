@@ -59,12 +59,16 @@ _REASONS = {
     scan.MC_KEY_ORDER: "map keys are out of order",
     scan.MC_KEY_TWICE: "a map key stands twice",
     scan.MC_TOO_DEEP: "more than 64 lists and maps inside one another",
+    scan.MC_TOO_MANY: "more values than are accepted",
 }
 
 
-def canonical(data: bytes) -> tuple[int, str] | None:
-    """Whether `data` is one value in the DAG-CBOR profile: None, or offset and reason of the first fault."""
-    fault = scan.mc_canonical(data, len(data))
+def canonical(data: bytes, most: int) -> tuple[int, str] | None:
+    """Whether `data` is one value in the DAG-CBOR profile: None, or offset and reason of the first fault.
+
+    At most `most` values may stand in it, itself and the keys of its maps counted.
+    """
+    fault = scan.mc_canonical(data, len(data), most)
     return None if fault == 0 else (fault >> 8, _REASONS[fault & 0xFF])
 
 

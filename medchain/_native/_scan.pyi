@@ -14,7 +14,8 @@ class _Lib:
     MC_KEY_ORDER: Final[int]
     MC_KEY_TWICE: Final[int]
     MC_TOO_DEEP: Final[int]
+    MC_TOO_MANY: Final[int]
 
-    def mc_canonical(self, data: Any, size: int, /) -> int: ...
+    def mc_canonical(self, data: Any, size: int, most: int, /) -> int: ...
 
 lib: _Lib

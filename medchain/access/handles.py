@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import html
 from collections.abc import Mapping, Sequence
@@ -13,16 +12,12 @@ from attrs import field, frozen
 from medchain.access.messages import Decision, Parts
 from medchain.access.purposes import describe_purpose
 from medchain.ledger.transition import Receipt
+from medchain.ledger.verify import moment
 from medchain.policy.bound import BoundPolicy
 from medchain.records import short
 from medchain.sealing.opening import OpenedPart
 
-__all__ = ["Erasure", "Opened", "Record", "Request", "Status", "Step", "moment", "parts_text"]
-
-
-def moment(time: int) -> str:
-    """A block time for people: ``2026-03-01 09:30:00 UTC``."""
-    return datetime.datetime.fromtimestamp(time / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+__all__ = ["Erasure", "Opened", "Record", "Request", "Status", "Step", "parts_text"]
 
 
 def parts_text(parts: Parts) -> str:

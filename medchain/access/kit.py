@@ -25,7 +25,7 @@ from medchain.access.evidence import (
     head_of,
     prove_growth,
 )
-from medchain.access.handles import Opened, Request, moment
+from medchain.access.handles import Opened, Request
 from medchain.access.messages import Decision
 from medchain.access.proved import ProvedRequest, bind_request
 from medchain.access.rows import ApprovalRow, RecordRow, State
@@ -45,7 +45,7 @@ from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.proof import LogProof
 from medchain.ledger.tables import Table
 from medchain.ledger.trust import Trust
-from medchain.ledger.verify import verify
+from medchain.ledger.verify import moment, verify
 from medchain.merkle import ConsistencyProof, Head
 from medchain.records import LOCAL, decode_record, encode_record, length, short
 from medchain.sealing import PartKeys, SealedHeader, collect, open_segments

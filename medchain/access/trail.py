@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from medchain.access.contract import AccessContract
-from medchain.access.handles import Step, moment, parts_text
+from medchain.access.handles import Step, parts_text
 from medchain.access.messages import Decision, RecordAdded
 from medchain.access.purposes import describe_purpose
 from medchain.chain import Chain
 from medchain.encoding import decode
-from medchain.errors import InvalidBlock
+from medchain.errors import EncodingError, InvalidBlock
 from medchain.ledger.entry import LEAF_LIMIT, Entry, Kind
 from medchain.ledger.transaction import Transaction
+from medchain.ledger.verify import moment
 
 __all__ = ["decision_index", "history", "record_index", "transaction_index", "why"]
 
@@ -66,13 +67,18 @@ def _steps(chain: Chain, subject: bytes) -> Iterator[Step]:
 
 
 def _content(entry: Entry) -> tuple[tuple[bytes, ...], str, Any]:
-    """Signers, message name and fields of an entry."""
+    """Signers, message name and fields of an entry. InvalidBlock if a timer is none."""
     if entry.kind is Kind.TRANSACTION:
         body = Transaction.from_bytes(entry.content).body
         return tuple(signer.party for signer in body.signers), body.message_name, body.message[1]
-    timer: Any = decode(entry.content, limit=LEAF_LIMIT)
-    name, fields = timer[3]
-    return (), name, fields
+    try:
+        timer = decode(entry.content, limit=LEAF_LIMIT)
+    except EncodingError as error:
+        raise InvalidBlock(f"a stored timer is damaged: {error}", height=entry.height) from error
+    match timer:
+        case [_, _, _, [str(name), fields]]:
+            return (), name, fields
+    raise InvalidBlock("a stored timer is damaged: it holds no message", height=entry.height)
 
 
 def why(chain: Chain, decision: Decision, names: Mapping[bytes, str]) -> str:

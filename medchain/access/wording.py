@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from medchain.access.handles import moment
 from medchain.access.messages import AddRecord, Parts, RequestAccess
 from medchain.access.purposes import describe_purpose
 from medchain.access.rules import within
@@ -20,7 +19,7 @@ from medchain.ledger.governance.rows import GateRow
 from medchain.ledger.keys import PartyRow
 from medchain.ledger.transaction import Body
 from medchain.ledger.trust import Trust
-from medchain.ledger.verify import AsOf
+from medchain.ledger.verify import AsOf, moment
 from medchain.policy import BoundPolicy
 from medchain.policy.explain import explain_clause, joined
 from medchain.policy.moments import format_duration

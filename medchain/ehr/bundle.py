@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ from medchain.ehr.spans import Spans, read_text
 from medchain.errors import EncodingError
 from medchain.sealing.sealer import Part
 
-__all__ = ["FRAGMENT", "MOST_BYTES", "Bundle", "Fragment", "read_entry"]
+__all__ = ["FRAGMENT", "MOST_BYTES", "Bundle", "Fragment", "read_entry", "read_resource"]
 
 FRAGMENT = "application/vnd.medchain.fhir-fragment"
 """Media type of every part: it does not tell an entry from the rest."""
 
 MOST_BYTES = 256 << 20
+PIECE = 1 << 20
+"""Bytes that are read from a file at a time."""
+
 HEAD, TAIL, ENTRY = "Bundle", "", "entry"
 """Labels of head, tail, and entries that hold no resource."""
 
@@ -64,10 +67,10 @@ class Bundle:
 
         Raises:
             EncodingError: it is no JSON, no bundle, or has what no reader should have to bear: names that occur twice,
-                nesting beyond 64 levels, numbers of more than 1,000 digits.
+                nesting beyond 64 levels, numbers of more than 1,000 digits, an entry of more than 2^20 values.
         """
         if len(data) > MOST_BYTES:
-            raise EncodingError(f"a bundle has at most {MOST_BYTES} bytes, not {len(data)}")
+            raise EncodingError(f"a bundle has at most {MOST_BYTES} bytes")
         text = read_text(data)
         labels, cuts = _Walk(text).entries()
         edges = [0, *cuts, len(text)] if cuts else [0, len(text)]
@@ -89,7 +92,9 @@ class Bundle:
             return cls.from_bytes(json.dumps(source, ensure_ascii=False, allow_nan=False).encode())
         if isinstance(source, str) and source.lstrip().startswith("{"):
             raise TypeError("JSON is given as bytes; a str is a path")
-        return cls.from_bytes(Path(source).read_bytes())
+        with Path(source).open("rb") as file:
+            pieces = islice(iter(lambda: file.read(PIECE), b""), MOST_BYTES // PIECE + 1)
+            return cls.from_bytes(b"".join(pieces))
 
     def parts(self) -> list[Part]:
         """The fragments as parts to be sealed: part 1 is the head, part 2 the first entry."""
@@ -130,6 +135,14 @@ def read_entry(data: bytes) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise EncodingError("the fragment holds no entry")
     return entry
+
+
+def read_resource(data: bytes) -> dict[str, Any]:
+    """The resource of the entry in a fragment, parsed. EncodingError if it holds none."""
+    resource = read_entry(data).get("resource")
+    if not isinstance(resource, dict):
+        raise EncodingError("the fragment holds no resource")
+    return resource
 
 
 class _Walk:

@@ -8,7 +8,7 @@ from typing import Any
 
 from medchain.access.client import Access
 from medchain.access.handles import Opened, Record, Request
-from medchain.ehr.bundle import ENTRY, FRAGMENT, HEAD, TAIL, Bundle, read_entry
+from medchain.ehr.bundle import ENTRY, FRAGMENT, HEAD, TAIL, Bundle, read_resource
 from medchain.keys.wallet import Signer, Wallet
 from medchain.policy.bound import BoundPolicy
 
@@ -73,10 +73,10 @@ class Records:
         """The resources among what was opened, parsed; decimals as `decimal.Decimal`.
 
         Raises:
-            EncodingError: a part holds no entry of a bundle.
+            EncodingError: a part holds no resource.
         """
         return [
-            read_entry(part.data)["resource"]
+            read_resource(part.data)
             for part in opened.parts
             if part.media_type == FRAGMENT and part.label not in (HEAD, TAIL, ENTRY)
         ]

@@ -8,6 +8,7 @@ must compare what comes out with something known (`Wallet.from_slip39` compares 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import shamir_mnemonic
@@ -22,6 +23,9 @@ _MOST_ITERATION_EXPONENT = 5
 """320,000 rounds of PBKDF2, under a second. Foreign words could ask for a thousand times that."""
 _MOST_GROUPS = 16
 _MOST_MEMBERS = 16
+_LEAST_BYTES, _MOST_BYTES = 16, 64
+_MOST_WORDS = 59
+"""Words for a secret of 64 bytes. Reading a mnemonic takes time that grows with the square of its length."""
 
 
 def split(
@@ -30,7 +34,7 @@ def split(
     """Mnemonics for each group ``(k, n)``: n of them, of which k complete the group.
 
     Args:
-        secret: an even number of bytes, at least 16.
+        secret: an even number of bytes, 16 to 64.
         groups: at most 16; a group has at most 16 members, and only one if a single member is enough.
         group_threshold: how many groups must be complete.
         passphrase: printable ASCII.
@@ -42,6 +46,8 @@ def split(
         raise ValueError(f"1 to {_MOST_GROUPS} groups, not {len(groups)}")
     if any(not 1 <= k <= n <= _MOST_MEMBERS for k, n in groups):
         raise ValueError(f"a group (k, n) needs 1 <= k <= n <= {_MOST_MEMBERS}")
+    if not _LEAST_BYTES <= len(secret) <= _MOST_BYTES:
+        raise ValueError(f"a secret has {_LEAST_BYTES} to {_MOST_BYTES} bytes, not {len(secret)}")
     mnemonics: list[list[str]] = shamir_mnemonic.generate_mnemonics(
         group_threshold, groups, secret, _passphrase(passphrase), iteration_exponent=_ITERATION_EXPONENT
     )
@@ -58,8 +64,11 @@ def combine(mnemonics: Iterable[str], passphrase: str = "") -> bytes:
         ValueError: the passphrase is not printable ASCII.
     """
     secret_words = _passphrase(passphrase)
+    given = list(islice(mnemonics, _MOST_GROUPS * _MOST_MEMBERS + 1))
+    if len(given) > _MOST_GROUPS * _MOST_MEMBERS:
+        raise KeystoreError(f"more than {_MOST_GROUPS * _MOST_MEMBERS} mnemonics are never needed")
     try:
-        groups = shamir_mnemonic.decode_mnemonics([_tidy(words) for words in mnemonics])
+        groups = shamir_mnemonic.decode_mnemonics(map(_tidy, given))
         encrypted = shamir_mnemonic.recover_ems(groups)
     except (MnemonicError, ValueError) as error:
         raise KeystoreError(f"these words do not recover anything: {error}") from None
@@ -78,7 +87,10 @@ def _check_effort(encrypted: Any) -> None:
 
 def _tidy(words: str) -> str:
     """The words as the word list has them, however they were typed."""
-    return " ".join(words.lower().split())
+    found = words.lower().split()
+    if len(found) > _MOST_WORDS:
+        raise KeystoreError(f"a mnemonic has at most {_MOST_WORDS} words, not {len(found)}")
+    return " ".join(found)
 
 
 def _passphrase(passphrase: str) -> bytes:

@@ -125,7 +125,7 @@ def row_map_key(key: bytes, data: bytes) -> bytes:
         if order_key(row_key) != tail:
             raise EncodingError("it lies under another key than its own")
         return map_key(contract.decode(), table.decode(), row_key)
-    except (EncodingError, TypeError, UnicodeDecodeError) as error:
+    except (EncodingError, UnicodeDecodeError) as error:
         raise InvalidBlock(f"a stored row of {contract!r} {table!r} is damaged: {error}") from error
 
 

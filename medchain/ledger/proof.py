@@ -24,6 +24,7 @@ __all__ = ["PROOF_LIMIT", "EntryExtra", "LogProof", "StateExtra", "read_extra"]
 FIRST_LINE = "c2sp.org/tlog-proof@v1"
 PROOF_LIMIT = 4 << 20
 EXTRA_LIMIT = 2 << 20
+PATH_LIMIT = 63
 
 
 @frozen
@@ -87,9 +88,11 @@ class LogProof:
         if not lines or not lines[0].startswith("index "):
             raise MalformedProof("a tlog-proof has an index line")
         index = parse_number(lines.pop(0)[6:], "index")
+        if len(lines) > PATH_LIMIT:
+            raise MalformedProof(f"an inclusion proof has at most {PATH_LIMIT} hashes")
         path = tuple(decode_base64(line, "inclusion proof") for line in lines)
-        if any(len(each) != 32 for each in path) or len(path) > 63:
-            raise MalformedProof("an inclusion proof is at most 63 hashes of 32 bytes")
+        if any(len(each) != 32 for each in path):
+            raise MalformedProof("the hashes of an inclusion proof have 32 bytes")
         checkpoint = Checkpoint.parse(note)
         if index >= checkpoint.size:
             raise MalformedProof(f"entry {index} is outside a log of size {checkpoint.size}")

@@ -128,12 +128,14 @@ def read_key(value: Any) -> Any:
     """A key from its plain value, in which a tuple is a list.
 
     Raises:
-        TypeError: the value is no key's.
+        EncodingError: the value is no key's.
     """
     key = tuple(value) if type(value) is list else value
     for item in key if type(key) is tuple else (key,):
         if type(item) not in (bytes, str, int):
-            raise TypeError(f"a table key is bytes, str, int or a tuple of them, not {type(item).__name__}")
+            raise EncodingError(
+                f"a table key is bytes, text, an integer or a list of them, not {type(item).__name__}"
+            )
     return key
 
 

@@ -19,9 +19,20 @@ from medchain.ledger.trust import Trust
 from medchain.merkle import Head, MapProof
 from medchain.records import from_value
 
-__all__ = ["Absent", "AsOf", "Verified", "verify", "verify_state"]
+__all__ = ["Absent", "AsOf", "Verified", "moment", "verify", "verify_state"]
 
 T = TypeVar("T")
+
+
+def moment(time: int) -> str:
+    """A time in ms since the epoch for people: ``2026-03-01 09:30:00 UTC``, or the number beyond the calendar's years.
+
+    A log may state any number.
+    """
+    try:
+        return datetime.datetime.fromtimestamp(time // 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"{time} ms"
 
 
 @frozen
@@ -51,14 +62,8 @@ class AsOf:
     latest: bool
 
     def __str__(self) -> str:
-        try:
-            moment = datetime.datetime.fromtimestamp(self.time // 1000, datetime.UTC).strftime(
-                "%Y-%m-%d %H:%M:%S UTC"
-            )
-        except (ValueError, OverflowError, OSError):  # a log may state any number
-            moment = f"{self.time} ms"
         place = f"this checkpoint (size {self.head.size})" if self.latest else f"height {self.height}"
-        return f"as of {place}, {moment}"
+        return f"as of {place}, {moment(self.time)}"
 
 
 @frozen
@@ -186,7 +191,7 @@ def _state(
         key = map_key(extra.contract, extra.table, read_key(extra.key))
         MapProof.from_bytes(extra.proof).verify_hashed(key, _row_hash(extra.row), root=header.state_root)
         value = None if extra.row is None else _row(extra.row, extra.key, read)
-    except (EncodingError, TypeError) as error:
+    except EncodingError as error:
         raise MalformedProof(f"state proof: {error}") from error
     if value is None and not absent:
         raise MalformedProof("the proof shows that there is no such row")

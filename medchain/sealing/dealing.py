@@ -21,7 +21,7 @@ from medchain.sealing.limits import BLOCK
 from medchain.sealing.multiproof import tree_root
 from medchain.sealing.schedule import KEY_SIZE, draw, extract
 
-__all__ = ["combine", "commitment_root", "deal_shares", "leaves", "pick"]
+__all__ = ["combine", "commitment_root", "deal_shares", "leaves", "pick", "places"]
 
 _SHARE_LABEL = "medchain/share-draw/v1"
 _SALT_LABEL = "medchain/share-salt/v1"
@@ -123,9 +123,14 @@ def commitment_root(header: Header, policy_hash: bytes, clause: str, seat: Seat,
 
 def pick(seat: Seat, have: Sequence[int], wanted: Iterable[int], blocks: bytes) -> bytes:
     """Those of a seat's blocks, which are for the parts `have`, that are for the parts `wanted`."""
+    at = places(seat, have)
+    return b"".join([blocks[at[part]] for part in wanted])
+
+
+def places(seat: Seat, parts: Iterable[int]) -> dict[int, slice]:
+    """Where each part stands in a seat's blocks, which are for `parts`."""
     step = BLOCK * len(seat.positions)
-    at = {part: number * step for number, part in enumerate(have)}
-    return b"".join([blocks[at[part] : at[part] + step] for part in wanted])
+    return {part: slice(number * step, (number + 1) * step) for number, part in enumerate(parts)}
 
 
 def _interleave(columns: Sequence[bytes], width: int = KEY_SIZE) -> bytes:

@@ -22,6 +22,9 @@ from medchain.sealing.openings import Opened, check_opened, find_fault, recover,
 __all__ = ["BadDealing", "BadShare", "Conviction", "Disclosed", "check_evidence"]
 
 _LIMIT = 256 << 20
+_VALUES = 1 << 22
+"""Most values of evidence. Disclosed shares name their parts one by one: 3.1 million at most, by the limit of 192 MiB
+for all shares of an object (see `medchain.sealing.limits`), beside a header of 0.7 million."""
 
 
 @frozen
@@ -46,7 +49,7 @@ class BadShare:
     @classmethod
     def from_bytes(cls, data: bytes) -> BadShare:
         """Read what ``bytes(evidence)`` wrote. EncodingError if it is anything else."""
-        return decode_record(cls, data, limit=_LIMIT)
+        return decode_record(cls, data, limit=_LIMIT, values=_VALUES)
 
 
 @frozen
@@ -74,7 +77,7 @@ class BadDealing:
     @classmethod
     def from_bytes(cls, data: bytes) -> BadDealing:
         """Read what ``bytes(evidence)`` wrote. EncodingError if it is anything else."""
-        return decode_record(cls, data, limit=_LIMIT)
+        return decode_record(cls, data, limit=_LIMIT, values=_VALUES)
 
 
 @frozen
@@ -120,7 +123,7 @@ def check_evidence(evidence: BadShare | BadDealing | bytes, *, signer: Party | N
 
 
 def _parse(data: bytes) -> BadShare | BadDealing:
-    value = decode(data, limit=_LIMIT)
+    value = decode(data, limit=_LIMIT, values=_VALUES)
     if isinstance(value, dict) and "seed" in value:
         return from_value(BadShare, value)
     return from_value(BadDealing, value)

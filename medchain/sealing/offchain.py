@@ -26,6 +26,7 @@ from medchain.sealing.collecting import collect
 from medchain.sealing.documents import SealedHeader
 from medchain.sealing.evidence import BadShare
 from medchain.sealing.holding import open_envelope, reseal
+from medchain.sealing.limits import BUNDLE_LIMIT
 from medchain.sealing.opening import OpenedPart, Read, open_segments
 from medchain.sealing.sealer import Part, seal_to
 
@@ -104,6 +105,8 @@ def bundle_span(head: bytes, tail: bytes, total: int) -> tuple[int, int]:
     begin = end - int.from_bytes(tail, "big")
     if not len(MAGIC) <= begin < end:
         raise EncodingError("the sealed object is cut short or altered at its end")
+    if end - begin > BUNDLE_LIMIT:
+        raise EncodingError(f"a bundle has at most {BUNDLE_LIMIT} bytes, not {end - begin}")
     return begin, end
 
 

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from medchain.errors import EncodingError, SealingError
 from medchain.sealing.binding import Binding
-from medchain.sealing.dealing import combine, commitment_root, deal_shares, leaves, pick
+from medchain.sealing.dealing import combine, commitment_root, deal_shares, leaves, pick, places
 from medchain.sealing.documents import Dealing, Header
 from medchain.sealing.holding import ResealedShare, leaf_indices
 from medchain.sealing.layout import Seat
@@ -87,17 +87,21 @@ def recover(
 
     A quorum is one set of holders for a part: shares of different parts never add up.
     """
-    layout, opened = dealing.layout(clause), tuple(opened)
-    groups: dict[tuple[Opened, ...], list[int]] = {}
+    layout = dealing.layout(clause)
+    # Holders choose the parts that they give, so there may be as many groups as parts: each is gone through once.
+    held = [(each.seat, each.blocks, places(each.seat, each.parts)) for each in opened]
+    groups: dict[tuple[int, ...], list[int]] = {}
     for part in parts:
-        groups.setdefault(tuple(each for each in opened if part in each.parts), []).append(part)
+        who = tuple(number for number, (_, _, at) in enumerate(held) if part in at)
+        groups.setdefault(who, []).append(part)
     keys: dict[int, bytes] = {}
     waiting: dict[int, tuple[bytes, ...]] = {}
-    for group, members in groups.items():
-        given = [(each.seat, pick(each.seat, each.parts, members, each.blocks)) for each in group]
+    for who, members in groups.items():
+        group = [held[number] for number in who]
+        given = [(seat, b"".join([blocks[at[part]] for part in members])) for seat, blocks, at in group]
         combined = combine(layout, given)
         if combined is None:
-            missing = layout.missing(each.seat for each in group)
+            missing = layout.missing(seat for seat, _, _ in group)
             waiting |= dict.fromkeys(members, missing)
         else:
             rows = [combined[at : at + KEY_SIZE] for at in range(0, len(combined), KEY_SIZE)]

@@ -10,7 +10,9 @@ from clinic import CONTENT, DAY, PARTS, START, Clinic
 
 import medchain as mc
 from medchain.access import AccessContract, Decision
-from medchain.errors import Erased, Pending, PolicyError, Refused, StorageFull
+from medchain.encoding import encode
+from medchain.errors import Erased, InvalidBlock, Pending, PolicyError, Refused, StorageFull
+from medchain.ledger.entry import Concern, Entry, Kind, Outcome
 
 
 def test_a_record_opens_when_its_clause_is_satisfied(house: Clinic) -> None:
@@ -210,6 +212,17 @@ def test_history_and_reason_are_for_people(house: Clinic) -> None:
         assert word in why
     with pytest.raises(Refused, match="no such decision"):
         house.access.why(evolve(opened.decision, purpose="HMARKT"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", encode([1, 2, 3, 4]), encode([1, b"", "access", [7, {}]])])
+def test_a_damaged_timer_in_a_history(house: Clinic, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """What an IndexError, a ValueError or a TypeError told once."""
+    subject = bytes(32)
+    entry = Entry(3, 0, 0, content, Outcome("ok", (), (Concern(subject, 1),)), Kind.TIMER)
+    monkeypatch.setattr(house.chain, "entries", lambda: [(7, entry)])
+    with pytest.raises(InvalidBlock, match="stored timer is damaged") as caught:
+        house.access.history(subject)
+    assert caught.value.height == 3
 
 
 def test_nothing_that_is_printed_shows_content(house: Clinic) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medchain.ehr import Bundle
-from medchain.ehr.spans import MOST_DEPTH, MOST_DIGITS
+from medchain.ehr import Bundle, spans
+from medchain.ehr import bundle as bundle_module
+from medchain.ehr.spans import MOST_DEPTH, MOST_DIGITS, MOST_VALUES
 from medchain.errors import EncodingError
 
 EMPTY = b'{"resourceType":"Bundle"}'
@@ -135,6 +138,60 @@ REFUSED = {
 def test_what_is_no_bundle_is_refused(what: str) -> None:
     with pytest.raises(EncodingError):
         Bundle.from_bytes(REFUSED[what])
+
+
+def test_values_are_counted_by_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred entries of eleven values, but none of 51; nor anything else of the bundle."""
+    monkeypatch.setattr(spans, "MOST_VALUES", 50)
+    entry = b'{"resource":{"resourceType":"Patient","x":[1,2,3,4,5,6,{}]}}'
+    good = b'{"resourceType":"Bundle","entry":[' + b",".join([entry] * 100) + b"]}"
+    assert len(Bundle.from_bytes(good).fragments) == 102
+    many = b"[" + b"[]," * 40 + b"{}]"
+    for bad in (good.replace(b"[1,2,3,4,5,6,{}]", many, 1), good[:-1] + b',"x":' + many + b"}"):
+        with pytest.raises(EncodingError, match="more than 50 values"):
+            Bundle.from_bytes(bad)
+
+
+def peak(action: Callable[[], object]) -> int:
+    """Most bytes that were held at a time."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("value", [b"[],", b'{"":1},', b"1.5,"])
+def test_memory_is_bounded_by_the_number_of_values(value: bytes) -> None:
+    """A bundle of 256 MiB could take 8 GB once."""
+    data = EMPTY[:-1] + b',"x":[' + value * (MOST_VALUES + 1) + b"0]}"
+
+    def read() -> None:
+        with pytest.raises(EncodingError, match="more than 1048576 values"):
+            Bundle.from_bytes(data)
+
+    assert peak(read) < 1.1 * len(data)
+
+
+def test_memory_does_not_grow_with_escapes() -> None:
+    """Each escape in a text took 130 bytes once."""
+    data = EMPTY[:-1] + b',"x":"' + b'\\"' * 500_000 + b'"}'
+    assert peak(lambda: Bundle.from_bytes(data)) < 4 * len(data)
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.json"
+    path.write_bytes(ONE)
+    assert peak(lambda: Bundle.read(path)) < 3 << 20
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no file without end")
+def test_a_file_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was read to its end, once, before its size was looked at."""
+    monkeypatch.setattr(bundle_module, "MOST_BYTES", 1_000)
+    with pytest.raises(EncodingError, match="at most 1000 bytes"):
+        Bundle.read("/dev/zero")
 
 
 def test_the_place_of_an_error_is_in_bytes() -> None:

@@ -12,7 +12,9 @@ import vectors
 from clinic import Clinic
 
 from medchain.ehr import Bundle, Records
+from medchain.ehr.bundle import FRAGMENT
 from medchain.errors import EncodingError
+from medchain.sealing import Part
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "data" / "bundle.json"
 
@@ -73,6 +75,18 @@ def test_one_resource_opens_alone(house: Clinic) -> None:
     assert opened.raw == bundle.fragments[wanted[0] - 1].data
     with pytest.raises(EncodingError):
         records.bundle(opened)
+
+
+@pytest.mark.parametrize("data", [b"{}", b'{"resource": null}', b'{"resource": [1]}', b"7", b"no JSON"])
+def test_an_author_who_seals_something_else(house: Clinic, data: bytes) -> None:
+    """A part with the label of a resource and without one was a KeyError once."""
+    part = Part(data, FRAGMENT, "Patient/1")
+    record = house.access.add([part], house.bind(), by=[house["hospital"], house["owner"]])
+    request = house.decided(record)
+    records = Records(house.access)
+    opened = records.open(request, by=house["dr_lee"])
+    with pytest.raises(EncodingError):
+        records.resources(opened)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b'{"resourceType":"Patient"}', b"[" * 100_000])

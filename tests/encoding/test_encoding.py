@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medchain import encoding
-from medchain.encoding import MAX_DEPTH, Value, check, decode, encode
+from medchain.encoding import MAX_DEPTH, MAX_VALUES, Value, check, decode, encode
 from medchain.errors import EncodingError
 
 CONTENT_ID = bytes.fromhex("01085b08390ae6a7ed6745c06a9180da3cff1dfcb9f3859dacb29ca669f7f401")
@@ -172,6 +173,37 @@ def test_the_limit_of_size() -> None:
     for call in (decode, check):
         with pytest.raises(EncodingError, match="at most 101"):
             call(wire, limit=101)
+
+
+def test_the_limit_of_values() -> None:
+    """The map, two keys, the list, two values in it, the empty list."""
+    wire = encode({"a": [1, {}], "b": []})
+    assert decode(wire, values=7) == {"a": [1, {}], "b": []}
+    offsets = (0, 1, 3, 4, 5, 6, 8)
+    for values, offset in enumerate(offsets):
+        for call in (decode, check):
+            with pytest.raises(EncodingError, match="more values than are accepted") as caught:
+                call(wire, values=values)
+            assert caught.value.offset == offset
+
+
+def empty_maps(count: int) -> bytes:
+    """A list of empty maps: one byte each on the wire, 72 in memory."""
+    return b"\x9a" + count.to_bytes(4, "big") + b"\xa0" * count
+
+
+def test_memory_is_bounded_by_the_number_of_values() -> None:
+    """16 MiB of empty maps took 1.2 GB once, a kit at its limit of 128 MiB would have taken 9 GB."""
+    refused, accepted = empty_maps((16 << 20) - 5), empty_maps(MAX_VALUES - 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(EncodingError, match="more values"):
+            decode(refused)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 16
+        assert decode(accepted) == [{}] * (MAX_VALUES - 1)
+        assert tracemalloc.get_traced_memory()[1] < 200 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview])

@@ -81,6 +81,21 @@ def test_words_that_ask_for_endless_work() -> None:
         recovery.combine([share.mnemonic()])
 
 
+def test_words_without_end() -> None:
+    """Their checksum is right, so that nothing but their number stands between them and hours of arithmetic."""
+    share = shamir_mnemonic.share.Share(7, True, 1, 0, 1, 1, 0, 1, bytes(4_000))
+    with pytest.raises(KeystoreError, match="at most 59 words, not 3207"):
+        recovery.combine([share.mnemonic()])
+    for length in (16, 64):
+        words = recovery.split(bytes(length), [(1, 1)])[0]
+        assert recovery.combine(words) == bytes(length)
+    for length in (0, 14, 66):
+        with pytest.raises(ValueError, match="16 to 64 bytes"):
+            recovery.split(bytes(length), [(1, 1)])
+    with pytest.raises(KeystoreError, match="more than 256"):
+        recovery.combine(itertools.repeat("academic"))
+
+
 def test_words_of_another_length_of_seed() -> None:
     words = recovery.split(bytes(16), [(1, 1)])[0]
     with pytest.raises(KeystoreError, match="16 bytes"):

@@ -18,7 +18,7 @@ from medchain.ledger.entry import Entry, Header, Kind
 from medchain.ledger.keys import Keys, PartyRow
 from medchain.ledger.proof import LogProof, StateExtra, extra_bytes, read_extra
 from medchain.ledger.trust import Trust
-from medchain.ledger.verify import AsOf
+from medchain.ledger.verify import AsOf, moment
 from medchain.merkle import Head
 
 SPECIFIED = """c2sp.org/tlog-proof@v1
@@ -76,6 +76,9 @@ class TestEntries:
 
     def test_a_time_beyond_calendars(self) -> None:
         assert "9007199254740991 ms" in str(AsOf(1, (1 << 53) - 1, 1, Head(2, bytes(32)), False))
+        assert moment(253_402_300_799_999) == "9999-12-31 23:59:59 UTC"
+        for time in (253_402_300_800_000, (1 << 63) - 1, -(1 << 63)):  # ValueErrors in a review, once
+            assert moment(time) == f"{time} ms"
 
     def test_what_names_no_entry(self, world: World) -> None:
         with pytest.raises(TypeError):

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger.counting import Counting, NoteRow, Other, TotalRow
 
+from medchain.encoding import encode
+from medchain.errors import EncodingError
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.tables import KEY_LIMIT, ROW_LIMIT, map_key, order_key, plain_key, read_key
 
@@ -56,7 +58,7 @@ def test_what_is_no_key(key: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, True, {}, [["a"]], [None], [True]])
 def test_what_is_no_plain_key(value: Any) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(EncodingError):
         read_key(value)
 
 
@@ -114,6 +116,19 @@ class TestView:
         with pytest.raises(TypeError):
             view["x"] = NoteRow(1)
         assert len(view) == 0
+
+    @pytest.mark.parametrize(
+        "stored",
+        [None, ["x"], ["x", {"text": 1}], *([key, {"text": ""}] for key in (None, True, {}, [["x"]]))],
+    )
+    def test_a_damaged_row_is_no_bare_error(self, stored: Any) -> None:
+        """A key of another type was a TypeError once."""
+        rows = Overlay(NO_ROWS)
+        view = Counting.notes.view(rows)
+        rows.set(view.order_key("x"), encode(stored), bytes(32))
+        for read in (lambda: view["x"], lambda: list(view.items())):
+            with pytest.raises(EncodingError):
+                read()
 
     def test_deleting_while_iterating(self) -> None:
         view = self.view()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import evolve
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -16,12 +18,17 @@ from sealing.make_golden import GOLDEN, PARTS, TEXT
 from sealing.world import ASKER, CONTEXT, WALLETS, approve, ask, bind, seal
 
 from medchain import sealing
-from medchain.encoding import decode, encode
+from medchain.encoding import MAX_VALUES, decode, encode
 from medchain.keys.shares import share_leaf
 from medchain.merkle import node_hash
+from medchain.policy.bound import MAX_GATE
+from medchain.policy.model import MAX_CLAUSES, MAX_LIST
+from medchain.policy.tree import MAX_POSITIONS
+from medchain.records import to_value
 from medchain.sealing import Approval, Part, Sealed, ShareRequest
 from medchain.sealing import sealer as sealer_module
 from medchain.sealing.dealing import deal_shares, leaves
+from medchain.sealing.documents import MAX_PARTS
 from medchain.sealing.layout import layout_of
 from medchain.sealing.multiproof import root_from, sibling_count, siblings, tree_root
 
@@ -139,6 +146,31 @@ def test_leaves_are_those_of_the_keys_package() -> None:
             block = blocks[64 * (2 * number + place) :][:64]
             expected.append(share_leaf(context, path, part, block[32:], block[:32]))
     assert leaves(header.header, header.policy_hash, "t", seat, parts, blocks) == expected
+
+
+def count(value: Any) -> int:
+    """The values in a value, keys counted."""
+    if isinstance(value, list):
+        return 1 + sum(map(count, value))
+    return 1 + sum(1 + count(item) for item in value.values()) if isinstance(value, dict) else 1
+
+
+def test_the_largest_object_has_fewer_values_than_readers_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All parts, all positions of a policy, a gate of full size for each clause, and the segments of a kit."""
+    bundle = pinned(monkeypatch).header
+    plain = to_value(bundle)
+    part, deal, envelope = (
+        count(each)
+        for each in (plain["header"]["parts"][0], plain["dealing"]["clauses"][0][0], plain["envelopes"][0])
+    )
+    seats = MAX_POSITIONS + MAX_CLAUSES * MAX_GATE
+    clauses = MAX_CLAUSES * (count(plain["dealing"]["policy"]["clauses"][0]) + 5 * MAX_LIST)
+    trees = 2 * MAX_POSITIONS * count({"k": 1, "of": [b""]})
+    segments = MAX_PARTS
+    most = MAX_PARTS * part + seats * (deal + envelope) + clauses + trees + segments
+    assert 900_000 < most < MAX_VALUES - 10_000
+    header = evolve(bundle.header, parts=(bundle.header.parts[1],) * MAX_PARTS)
+    assert len(sealing.documents.Header.from_bytes(bytes(header)).parts) == MAX_PARTS
 
 
 def naive_root(hashes: Sequence[bytes]) -> bytes:

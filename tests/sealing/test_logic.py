@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sealing.world import ASKER, CONTEXT, WALLETS, approve, ask, party
+from sealing.world import ASKER, CONTEXT, WALLETS, approve, ask, party, seal
 from shamir_mnemonic.shamir import RawShare, _interpolate
 
 from medchain import sealing
@@ -18,6 +19,8 @@ from medchain.sealing import Part, PartKeys
 from medchain.sealing.dealing import combine, deal_shares
 from medchain.sealing.documents import Header, PartInfo
 from medchain.sealing.layout import layout_of
+from medchain.sealing.openings import Opened, recover, unseal
+from medchain.sealing.segments import check_key
 from medchain.testing.policies import SYMBOLS, bound_policies, trees
 
 GATES = ("keeper", "second", "third")
@@ -98,6 +101,42 @@ def test_fewer_shares_say_nothing_of_the_key() -> None:
     two = shares.split(other, 2, 3, [b"\x07" * 32])
     assert one[0] == two[0]
     assert one[1:] != two[1:]
+
+
+class Once(tuple[int, ...]):
+    """Numbers that can be gone through once, and neither be searched nor hashed, which goes through them as well."""
+
+    def __iter__(self) -> Iterator[int]:
+        assert not self.__dict__.setdefault("gone", False)
+        self.__dict__["gone"] = True
+        return super().__iter__()
+
+    def __contains__(self, number: object) -> bool:
+        raise AssertionError("searched")
+
+    def __hash__(self) -> int:
+        raise AssertionError("hashed")
+
+
+def test_time_to_open_grows_with_the_parts_and_not_with_their_square() -> None:
+    """Each part was looked for in the parts of each holder once: 65,535 parts took minutes."""
+    sealed = seal([Part(bytes([number])) for number in range(40)])
+    request = ask(sealed)
+    dealing, key = sealed.header.dealing, ASKER.request_key(request.nonce)
+    shares = approve(sealed, request, "owner")
+    shares += approve(sealed, request, "dr_wu", parts=range(1, 41, 2))
+    shares += approve(sealed, request, "guardian", parts=[part for part in range(1, 41) if part % 4])
+    opened = []
+    for share in shares:
+        seat = dealing.layout("treatment").seat(share.holder.id)
+        assert seat is not None
+        binding = request.binding(CONTEXT)
+        one = unseal(sealed.header.header, dealing, binding, seat, share.share, key.decrypt)
+        opened.append(Opened(seat, Once(one.parts), one.plain))
+    keys, waiting = recover(dealing, "treatment", opened, range(41))
+    assert set(waiting) == {part for part in range(1, 41) if part % 4 == 0}
+    assert set(keys) == set(range(41)) - set(waiting)
+    assert all(check_key(sealed.header.header, part, key) for part, key in keys.items())
 
 
 def test_keys_of_another_object_open_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import tracemalloc
@@ -15,7 +16,8 @@ from sealing.world import ALONE, ASKER, CONTEXT, WALLETS, bind
 
 from medchain import sealing
 from medchain.errors import EncodingError, SealingError, StorageError, StorageFull
-from medchain.sealing import Part, Sealed, SealedHeader
+from medchain.sealing import Part, Sealed, SealedHeader, offchain
+from medchain.sealing.limits import BUNDLE_LIMIT
 from medchain.storage import MemoryBlobs
 
 MIB = 1 << 20
@@ -304,3 +306,24 @@ def test_chunks_of_any_size_make_the_same_segments() -> None:
         ask = sealing.request(sealed.header, "own", purpose="PATRQT", context=CONTEXT, by=ASKER)
         shares = [sealing.approve(sealed.header, ask, to=ASKER.party, context=CONTEXT, by=WALLETS["owner"])]
         assert sealing.open(sealed, ask, shares, context=CONTEXT, by=ASKER) == data
+
+
+def test_a_file_that_is_all_bundle_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The length at its end was believed once, up to the size of the file."""
+    path = tmp_path / "sealed"
+    length = MIB << 10
+    with path.open("wb") as file:
+        file.write(offchain.MAGIC)
+        file.truncate(len(offchain.MAGIC) + length)
+        file.seek(0, io.SEEK_END)
+        file.write(length.to_bytes(8, "big"))
+
+    def read() -> None:
+        with pytest.raises(EncodingError, match=f"at most {BUNDLE_LIMIT} bytes, not {length}"):
+            sealing.read_header(path)
+
+    assert peak(read) < MIB
+    monkeypatch.setattr(offchain, "BUNDLE_LIMIT", 100)
+    _, good = files(tmp_path, 1)
+    with pytest.raises(EncodingError, match="at most 100 bytes"):
+        Sealed.from_bytes(good.read_bytes())

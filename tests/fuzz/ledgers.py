@@ -1,0 +1,364 @@
+"""Doors of the ledger and of what stands on it: notes, proofs, transactions, stores, drafts, kits, the command line."""
+
+from __future__ import annotations
+
+from fuzz import logs, seeds
+from fuzz.decoder import Decoder, Seeds, as_text, by_file, fixed, text
+from fuzz.logs import stored
+from fuzz.mutations import Form
+
+import medchain as mc
+from medchain.access.draft import Draft
+from medchain.access.gate import Warrant
+from medchain.access.kit import ReleaseKit
+from medchain.encoding import encode
+from medchain.errors import (
+    EncodingError,
+    Erased,
+    InvalidBlock,
+    InvalidTransaction,
+    MalformedProof,
+    NewerFormat,
+    NotAChain,
+    Refused,
+    SealingError,
+    StorageError,
+    VerificationError,
+)
+from medchain.ledger.draft import Signed
+from medchain.ledger.entry import parse_leaf
+from medchain.ledger.note import Note, VerifierKey
+from medchain.ledger.proof import LogProof, extra_bytes, read_extra
+from medchain.ledger.transaction import Body
+
+__all__ = ["LEDGERS"]
+
+
+def paper(*names: str) -> Seeds:
+    """Papers of the chain among the seeds."""
+    return lambda: [each for name in names for each in seeds.chained().papers[name]]
+
+
+LEDGER = (
+    Decoder(
+        "ledger.Note",
+        Note.parse,
+        (MalformedProof,),
+        paper("checkpoint"),
+        Form.TEXT,
+        reaches=(
+            "medchain.ledger.note:Note.parse",
+            "medchain.ledger.note:_signature",
+            "medchain.ledger.note:utf8_text",
+        ),
+    ),
+    Decoder(
+        "ledger.VerifierKey",
+        text(VerifierKey.parse),
+        (MalformedProof,),
+        lambda: [str(key).encode() for key in seeds.chained().trust.log_keys],
+        Form.TEXT,
+        write=as_text,
+        reaches=("medchain.ledger.note:VerifierKey.parse", "medchain.ledger.note:decode_base64"),
+    ),
+    Decoder(
+        "ledger.Checkpoint",
+        mc.Checkpoint.parse,
+        (MalformedProof,),
+        paper("checkpoint"),
+        Form.TEXT,
+        reaches=("medchain.ledger.checkpoint:Checkpoint.parse",),
+    ),
+    Decoder(
+        "ledger.Trust",
+        mc.Trust.parse,
+        (MalformedProof,),
+        paper("trust"),
+        Form.TEXT,
+        write=as_text,
+        canonical=False,
+        reaches=("medchain.ledger.trust:Trust.parse", "medchain.ledger.trust:_read_pin"),
+    ),
+    Decoder(
+        "ledger.Trust.load",
+        by_file(mc.Trust.load),
+        (MalformedProof,),
+        paper("trust"),
+        Form.TEXT,
+        write=None,
+        reaches=("medchain.ledger.trust:Trust.load",),
+    ),
+    Decoder(
+        "ledger.LogProof",
+        LogProof.parse,
+        (MalformedProof,),
+        paper("proof", "state"),
+        Form.TEXT,
+        reaches=("medchain.ledger.proof:LogProof.parse",),
+    ),
+    Decoder(
+        "ledger.proof.read_extra",
+        read_extra,
+        (MalformedProof,),
+        lambda: [LogProof.parse(each).extra for each in paper("state", "proof")()],
+        write=extra_bytes,
+        reaches=("medchain.ledger.proof:read_extra",),
+    ),
+    Decoder(
+        "ledger.verify",
+        logs.proof,
+        (VerificationError,),
+        lambda: seeds.chained().papers["proof"][:1],
+        Form.TEXT,
+        write=None,
+        reaches=("medchain.ledger.verify:verify", "medchain.ledger.verify:_sent_to"),
+    ),
+    Decoder(
+        "ledger.verify of a signed leaf",
+        logs.logged_leaf,
+        (VerificationError,),
+        paper("leaf"),
+        Form.BINARY,
+        write=None,
+        reaches=("medchain.ledger.verify:_leaf", "medchain.ledger.contract:Event.read"),
+    ),
+    Decoder(
+        "ledger.verify_state",
+        logs.state_proof,
+        (VerificationError,),
+        lambda: seeds.chained().papers["state"][1:],
+        Form.TEXT,
+        write=None,
+        reaches=("medchain.ledger.verify:_state",),
+    ),
+    Decoder(
+        "ledger.verify_state of a signed row",
+        logs.logged_row,
+        (EncodingError, VerificationError),
+        logs.row_seeds,
+        write=None,
+        reaches=(
+            "medchain.ledger.verify:verify_state",
+            "medchain.ledger.verify:_row",
+            "medchain.ledger.tables:read_key",
+        ),
+    ),
+    Decoder(
+        "ledger.Body",
+        Body.from_bytes,
+        (EncodingError,),
+        lambda: [mc.Transaction.from_bytes(each).body_bytes for each in paper("transaction")()],
+        reaches=(
+            "medchain.ledger.transaction:Body.from_bytes",
+            "medchain.ledger.transaction:SignerRef.__from_value__",
+        ),
+    ),
+    Decoder(
+        "ledger.Transaction",
+        mc.Transaction.from_bytes,
+        (InvalidTransaction,),
+        paper("transaction"),
+        reaches=("medchain.ledger.transaction:Transaction.from_bytes",),
+    ),
+    Decoder(
+        "ledger.Signed",
+        Signed.from_bytes,
+        (EncodingError,),
+        paper("signed"),
+        reaches=("medchain.ledger.draft:Signed.from_bytes", "medchain.ledger.draft:Signed.content"),
+    ),
+    Decoder(
+        "ledger.entry.parse_leaf",
+        parse_leaf,
+        (EncodingError,),
+        paper("leaf"),
+        Form.BINARY,
+        write=lambda leaf: leaf.leaf,
+        reaches=("medchain.ledger.entry:parse_leaf",),
+    ),
+    Decoder(
+        "ledger.transition of signed messages",
+        logs.signed_message,
+        (EncodingError, InvalidTransaction),
+        logs.message_seeds,
+        write=None,
+        reaches=(
+            "medchain.ledger.transition:_call",
+            "medchain.ledger.keys:_brought_key",
+            "medchain.access.rules:load_policy",
+        ),
+    ),
+)
+
+STORED = (
+    Decoder(
+        "ledger.archive format",
+        stored(b"mformat", lambda archive: archive.check_format()),
+        (NotAChain, NewerFormat),
+        fixed(b"\x01"),
+        write=None,
+        reaches=("medchain.ledger.archive:Archive.check_format",),
+    ),
+    Decoder(
+        "ledger.archive tip",
+        stored(b"mtip", lambda archive: archive.tip()),
+        (InvalidBlock,),
+        lambda: [seeds.chained().store.get(b"mtip") or b""],
+        write=None,
+        reaches=("medchain.ledger.archive:Archive.tip",),
+    ),
+    Decoder(
+        "ledger.archive leaf",
+        stored(b"e" + bytes(8), lambda archive: archive.parsed(0)),
+        (InvalidBlock,),
+        paper("leaf"),
+        Form.BINARY,
+        write=None,
+    ),
+    Decoder(
+        "ledger.archive height",
+        stored(b"h" + bytes(8), lambda archive: archive.header_index(0)),
+        (InvalidBlock,),
+        fixed(bytes(7) + b"\x09"),
+        Form.BINARY,
+        write=None,
+        reaches=("medchain.ledger.archive:_read_number",),
+    ),
+    Decoder(
+        "ledger.archive tile",
+        stored(b"t" + bytes(9), lambda archive: archive.node(3, 0)),
+        (InvalidBlock,),
+        fixed(bytes(32 * 8)),
+        Form.BINARY,
+        write=None,
+    ),
+    Decoder(
+        "ledger.archive rows",
+        stored(b"raccess\0records\0\2x\0\0", lambda archive: list(archive.rows())),
+        (InvalidBlock,),
+        fixed(encode([b"x", {"a": 1}])),
+        write=None,
+        reaches=("medchain.ledger.archive:Archive.rows",),
+    ),
+    Decoder(
+        "ledger.tables row",
+        logs.stored_row,
+        (EncodingError,),
+        logs.stored_row_seeds,
+        write=None,
+        reaches=("medchain.ledger.tables:TableView._load",),
+    ),
+    Decoder(
+        "access.trail of a stored timer",
+        logs.stored_timer,
+        (InvalidBlock,),
+        paper("timer"),
+        write=None,
+        reaches=("medchain.access.trail:_content",),
+    ),
+    Decoder(
+        "storage.Mark",
+        by_file(logs.mark),
+        (StorageError,),
+        logs.mark_seeds,
+        Form.TEXT,
+        write=None,
+        reaches=("medchain.storage.mark:Mark._read",),
+    ),
+    Decoder(
+        "storage.FileBlobs format",
+        logs.blobs_format,
+        (NewerFormat, NotAChain),
+        fixed("medchain-blobs 1\n"),
+        Form.TEXT,
+        write=None,
+        slow=True,
+        reaches=("medchain.storage.files:FileBlobs._prepare",),
+    ),
+)
+
+ACCESS = (
+    Decoder(
+        "access.Draft",
+        Draft.from_bytes,
+        (EncodingError, SealingError),
+        paper("draft"),
+        reaches=("medchain.access.draft:Draft.from_bytes",),
+    ),
+    Decoder(
+        "access.Draft.review",
+        logs.review,
+        (EncodingError, SealingError, VerificationError),
+        lambda: seeds.chained().papers["draft"][:2],
+        write=None,
+        reaches=("medchain.access.review:_message",),
+    ),
+    Decoder(
+        "access.Draft.review of answers",
+        logs.review,
+        (EncodingError, SealingError, VerificationError),
+        lambda: seeds.chained().papers["draft"][2:],
+        write=None,
+        reaches=(
+            "medchain.access.evidence:Examination.__init__",
+            "medchain.access.evidence:_header",
+            "medchain.access.evidence:_added",
+            "medchain.access.proved:proved_request",
+        ),
+    ),
+    Decoder(
+        "access.ReleaseKit",
+        ReleaseKit.from_bytes,
+        (EncodingError, SealingError),
+        paper("kit"),
+        reaches=("medchain.access.kit:ReleaseKit.from_bytes",),
+    ),
+    Decoder(
+        "access.ReleaseKit.open",
+        logs.open_kit,
+        (EncodingError, Erased, SealingError, VerificationError),
+        paper("kit"),
+        write=None,
+        reaches=("medchain.access.kit:ReleaseKit.open",),
+    ),
+    Decoder(
+        "access.Warrant",
+        Warrant.from_bytes,
+        (EncodingError,),
+        paper("warrant"),
+        reaches=("medchain.access.gate:Warrant.from_bytes",),
+    ),
+    Decoder(
+        "access.judge",
+        logs.release,
+        (EncodingError, Refused, SealingError, VerificationError),
+        paper("warrant"),
+        write=None,
+        reaches=("medchain.access.gate:judge",),
+    ),
+)
+
+COMMAND_LINE = (
+    Decoder(
+        "cli inspect",
+        logs.command("inspect", "FILE"),
+        (),
+        paper("proof", "state", "checkpoint", "trust"),
+        Form.TEXT,
+        write=None,
+        room=5 << 20,
+        reaches=("medchain.cli:_inspect_file",),
+    ),
+    Decoder(
+        "cli verify",
+        logs.command("verify", "FILE", "--trust", "TRUST"),
+        (),
+        paper("proof", "state"),
+        Form.TEXT,
+        write=None,
+        room=5 << 20,
+        reaches=("medchain.cli:_verify", "medchain.cli:_described"),
+    ),
+)
+
+LEDGERS = (*LEDGER, *STORED, *ACCESS, *COMMAND_LINE)

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy(
         "Chain": "medchain.chain",
         "Checkpoint": "medchain.ledger.checkpoint",
         "Contract": "medchain.ledger.contract",
+        "Cursor": "medchain.ledger.events",
         "Decision": "medchain.access",
         "Entry": "medchain.ledger.entry",
         "Erased": "medchain.errors",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from os import PathLike
 from typing import Any, TypeVar
 
+from medchain._following import Events, Watch
 from medchain._opening import stored_gate
 from medchain._proving import entry_index, prove_entry, prove_row
 from medchain._snapshots import open_snapshot, signed_moment, snapshot_to
@@ -15,7 +16,9 @@ from medchain.keys.party import Party
 from medchain.ledger.archive import Archive
 from medchain.ledger.audit import AuditReport, Progress, audit
 from medchain.ledger.checkpoint import Checkpoint
+from medchain.ledger.contract import Contract
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor
+from medchain.ledger.events import Cursor, EventReader
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.registry import Registry
@@ -38,6 +41,7 @@ class ChainReading:
     _registry: Registry
     _genesis: Genesis
     _writer: Writer | None
+    _watch: Watch
     _closed: bool
 
     # What the chain is.
@@ -124,6 +128,37 @@ class ChainReading:
             found_here = self._archive.parsed(index)
             if isinstance(found_here, Entry):
                 yield index, found_here
+
+    def events(
+        self,
+        since: Cursor | int = 0,
+        *,
+        height: int | None = None,
+        contract: type[Contract] | str | None = None,
+        subject: Party | bytes | None = None,
+        follow: bool = False,
+        timeout: float | None = None,
+    ) -> Events:
+        """Events in the order of the log: iterate over them, or have `Events.each` call back on a thread of its own.
+
+        What a contract refuses has no events. With a `subject`, every entry on its list is given, if need be without an
+        event, so that it does not go unnoticed when access was tried and refused.
+
+        Args:
+            since: a log index, or the ``cursor`` of what was handled last: nothing is left out or given twice.
+            height: begin with this block instead; with the next one, to see only what is new.
+            contract: events of this contract only.
+            subject: only what stands on the list of this party.
+            follow: wait at the end of the log for what comes.
+            timeout: with `follow`, stop when nothing has come for so many seconds; by default wait for ever.
+
+        Raises:
+            IndexError: the log does not reach that far. Of a stored cursor, this means an old copy of the chain.
+        """
+        name = contract if isinstance(contract, str | None) else contract.name
+        party = subject.id if isinstance(subject, Party) else subject
+        reader = EventReader(self._archive, self._registry, name, party)
+        return self._watch.events(self, reader, since, height, follow=follow, timeout=timeout)
 
     def table(self, table: Table[V]) -> TableView[V]:
         """The rows of a contract's table, to read."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from medchain._following import Growth
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
 from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, Locked
@@ -55,6 +56,7 @@ class Writer:
         clock: Callable[[], int],
     ) -> None:
         self.tip = tip
+        self.growth = Growth(tip.head.size)
         self._archive = archive
         self._view = archive  # what the engine's thread reads from
         self._registry = registry
@@ -83,6 +85,7 @@ class Writer:
         """Store a block durably, then let readers see it."""
         self._archive.commit(block)
         self.tip = block.tip
+        self.growth.reached(block.tip.head.size)
 
     def lookup(self, transaction: Transaction) -> Receipt | None:
         """The receipt of a transaction whose very bytes are committed; with other signatures it is a replay."""

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
+from medchain._following import Events, Following, Watch
 from medchain._opening import (
     blobs_at,
     check_mark,
@@ -43,7 +44,7 @@ from medchain.storage.blobs import BlobStore, MemoryBlobs
 from medchain.storage.mark import Mark
 from medchain.storage.memory import MemoryStore
 
-__all__ = ["Chain", "installed_contracts"]
+__all__ = ["Chain", "Events", "Following", "installed_contracts"]
 
 SEND_ATTEMPTS = 3
 """How often `Chain.send` signs again, if a draft from elsewhere has used the sequence number meanwhile."""
@@ -65,6 +66,7 @@ class Chain(ChainReading):
         self._registry = registry
         self._genesis = genesis
         self._writer = writer
+        self._watch = Watch(archive, None if writer is None else writer.growth)
         self._closed = False
         self.blobs = blobs
 
@@ -321,6 +323,7 @@ class Chain(ChainReading):
         """Finish what was submitted, sign a last checkpoint, release the store. May be called twice."""
         if self._closed:
             return
+        self._watch.close()
         try:
             if self._writer is not None:
                 self._writer.close()

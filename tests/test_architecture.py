@@ -26,6 +26,7 @@ FLOORS = [
     "sealing",
     "ledger",
     "consensus",
+    "_following",
     "_writer",
     "_opening",
     "_proving",

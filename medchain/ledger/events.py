@@ -17,8 +17,8 @@ from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction
 from medchain.ledger.archive import Archive
 from medchain.ledger.contract import Event, wire_name
 from medchain.ledger.entry import LEAF_LIMIT, Concern, Entry, Header, Kind, parse_leaf
+from medchain.ledger.registry import Registry
 from medchain.ledger.transaction import Transaction
-from medchain.ledger.transition import Registry
 from medchain.records import from_value
 
 __all__ = ["Cursor", "EventReader", "LoggedEvent"]

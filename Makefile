@@ -1,7 +1,7 @@
 # GNU make. Every target sets up what it needs in .venv; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint bench fuzz docs wheel clean help
+.PHONY: demo test lint bench faults fuzz docs wheel clean help
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
@@ -27,6 +27,10 @@ bench: ## measure against baselines, print one table, write build/bench.json
 	@tools/bootstrap dev
 	@mkdir -p build
 	@$(PYTEST) benches --benchmark-enable --benchmark-quiet --benchmark-json=build/bench.json
+
+faults: ## run the tests of kills, faults and damaged disks in their long form
+	@tools/bootstrap dev
+	@MEDCHAIN_FAULTS=long $(PYTEST) -n auto tests/faults $(ARGS)
 
 fuzz: ## fuzz every decoder, guided by coverage (TIME=seconds for all, ARGS="-k name" to choose)
 	@tools/bootstrap fuzz

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -14,8 +15,9 @@ from buckets import KEY_ID, SECRET, ObjectServer
 from clinic import HOUR, Clock, clinic
 
 import medchain as mc
-from medchain.cli import _moment, main
-from medchain.keys import SigningKey
+from medchain.cli import main
+from medchain.cli.output import moment
+from medchain.keys import SigningKey, keystore
 from medchain.ledger.contract import Event
 from medchain.ledger.entry import Entry, Kind, Outcome
 from medchain.ledger.keys import Keys, Register
@@ -334,7 +336,7 @@ def test_verify_fits_a_terminal_and_says_apart_who_vouches_for_what(
     lines = [line.rstrip() for line in out.splitlines()]
     assert all(len(line) <= 100 for line in lines)
     assert "None" not in out  # a field that is null is not said
-    assert f"    expires     {_moment(expiry)}" in lines
+    assert f"    expires     {moment(expiry)}" in lines
     assert str(expiry) not in out
     at = lines.index(f"  order by    {key}")
     assert "alone: no witness" in lines[at + 1]
@@ -370,3 +372,82 @@ def test_a_terminal_without_the_characters_still_gets_it_all(place: Path) -> Non
     done = subprocess.run(call, capture_output=True, text=True, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert "contracts" in done.stdout
+
+
+class TestSnapshots:
+    """`medchain snapshot` and `medchain restore`, as on another machine."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Path:
+        [hospital] = wallets("hospital")
+        with mc.Chain.create(
+            tmp_path / "chain",
+            origin="clinic.example/ehr",
+            authority=hospital,
+            gate=hospital.party,
+            mark=tmp_path / "mark",
+        ) as chain:
+            chain.trust.save(tmp_path / "trust")
+        keystore.save(
+            tmp_path / "keys", {"hospital": hospital}, "password", cost=keystore.Cost(1 << 13, 1, 1)
+        )
+        assert main(["snapshot", str(tmp_path / "chain"), str(tmp_path / "snapshot")]) == 0
+        return tmp_path
+
+    def test_there_and_back(self, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        capsys.readouterr()
+        arguments = [
+            "restore",
+            str(files / "snapshot"),
+            str(files / "again"),
+            "--trust",
+            str(files / "trust"),
+            "--json",
+        ]
+        assert main(arguments) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["origin"], shown["height"], shown["size"]) == ("clinic.example/ehr", 0, 1)
+        assert main(["snapshot", str(files / "again"), str(files / "second")]) == 0
+        assert (files / "snapshot").read_bytes() == (files / "second").read_bytes()
+        assert main(arguments) == 1
+        assert "holds" in capsys.readouterr().err
+
+    def test_accepting_the_loss(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = [
+            "restore",
+            str(files / "snapshot"),
+            str(files / "again"),
+            "--trust",
+            str(files / "trust"),
+        ]
+        loss = [
+            "--accept-loss",
+            str(files / "next"),
+            "--origin",
+            "clinic.example/ehr-2",
+            "--keystore",
+            str(files / "keys"),
+        ]
+        assert main([*arguments, *loss]) == 2
+        assert "goes with" in capsys.readouterr().err
+        monkeypatch.setattr("sys.stdin", io.StringIO("wrong\n"))
+        assert main([*arguments, *loss, "--wallet", "hospital"]) == 1
+        assert "wrong password" in capsys.readouterr().err
+        assert not (files / "again").exists()
+        monkeypatch.setattr("sys.stdin", io.StringIO("password\n"))
+        assert main([*arguments, *loss, "--wallet", "hospital", "--mark", str(files / "next mark")]) == 0
+        assert "clinic.example/ehr-2" in capsys.readouterr().out
+        with mc.Chain.open(files / "next") as successor, mc.Chain.open(files / "again") as old:
+            assert successor.genesis.predecessor == old.ended
+            assert successor.gate == old.gate
+
+    def test_what_is_no_snapshot_and_no_chain(self, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = ["restore", str(files / "trust"), str(files / "again"), "--trust", str(files / "trust")]
+        assert main(arguments) == 1
+        assert "not a snapshot" in capsys.readouterr().err
+        assert (
+            main(["restore", str(files / "none"), str(files / "again"), "--trust", str(files / "trust")]) == 2
+        )
+        assert main(["snapshot", str(files / "none"), str(files / "x")]) == 2

@@ -8,49 +8,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import io
 import itertools
-import json
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from medchain.errors import EncodingError, MalformedProof, MedchainError
+from medchain.cli import snapshots
+from medchain.cli.output import counted, moment, plain, print_json, print_lines, read, require
+from medchain.cli.parsing import EPILOG, Formatter
+from medchain.errors import MalformedProof, MedchainError
 
 __all__ = ["main"]
 
-HEX = re.compile("[0-9a-f]{24,}")
-"""Ids and hashes, which people tell apart by their beginnings; ``--json`` has them whole."""
-
-MOMENTS = {
-    "added",
-    "asked",
-    "due",
-    "ended",
-    "erased",
-    "expires",
-    "expiry",
-    "judged",
-    "not_after",
-    "settles",
-    "since",
-    "time",
-}
-"""Names under which contracts keep block times, in ms; ``--json`` has the numbers."""
-
 NOTE_SIGNATURE = "\n\n— ".encode()
 """What every signed note has in it, a damaged one too."""
-
-EPILOG = """\
-exit status: 0 it holds; 1 it does not; 2 wrong call or unreadable file; 130 interrupted
-"""
 
 
 @frozen
@@ -95,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     from medchain import __version__
 
     parser = argparse.ArgumentParser(
-        prog="medchain", description=__doc__.partition("\n")[0], epilog=EPILOG, formatter_class=_Formatter
+        prog="medchain", description=__doc__.partition("\n")[0], epilog=EPILOG, formatter_class=Formatter
     )
     parser.add_argument("--version", action="version", version=f"medchain {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -106,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Check a proof (C2SP tlog-proof) against a trust file and say what it proves. Needs no chain and\n"
         "no network. The trust file must not come from whoever made the proof.",
         epilog=EPILOG + "\nexample: medchain verify decision.tlog-proof --trust clinic.trust",
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
     )
     verify.add_argument("proof", type=Path, metavar="PROOF", help="the proof file")
     verify.add_argument(
@@ -124,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "          medchain audit clinic.medchain --blobs --blobs /mnt/b/blobs --blobs s3://bucket/clinic\n"
         "keys for an object store come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,\n"
         "AWS_REGION, AWS_ENDPOINT_URL",
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
     )
     audit.add_argument("chain", type=Path, metavar="CHAIN", help="the chain's folder")
     audit.add_argument(
@@ -147,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         help="look into a chain, a proof, a checkpoint or a trust file",
         description="Show what a file or a chain says. Nothing is verified: use verify or audit for that.",
         epilog=EPILOG + "\nexample: medchain inspect clinic.medchain --entries 5",
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
     )
     inspect.add_argument("path", type=Path, metavar="PATH", help="a chain's folder, or a file")
     inspect.add_argument(
@@ -156,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.set_defaults(run=_inspect)
     for command in (verify, audit, inspect):
         command.add_argument("--json", action="store_true", help="print one JSON object")
+    snapshots.add_commands(commands)
     return parser
 
 
@@ -166,13 +143,6 @@ def _count(text: str) -> int:
     return number
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help texts as they are written."""
-
-
-# verify
-
-
 def _verify(options: argparse.Namespace) -> int:
     from medchain.ledger.entry import Entry, Header, Kind
     from medchain.ledger.proof import PROOF_LIMIT, EntryExtra, LogProof, read_extra
@@ -180,7 +150,7 @@ def _verify(options: argparse.Namespace) -> int:
     from medchain.ledger.verify import verify
 
     trust = Trust.load(options.trust)
-    data = _read(options.proof, PROOF_LIMIT)
+    data = read(options.proof, PROOF_LIMIT)
     extra = read_extra(LogProof.parse(data).extra)
     kind: type[Any] = _Row
     if isinstance(extra, EntryExtra):
@@ -192,24 +162,24 @@ def _verify(options: argparse.Namespace) -> int:
         "what": "row" if kind is _Row else kind.__name__.lower(),
         "index": found.as_of.index,
         "height": found.as_of.height,
-        "time": _moment(found.as_of.time),
+        "time": moment(found.as_of.time),
         "checkpoint": {"size": found.as_of.head.size, "root": found.as_of.head.root.hex()},
         "latest": found.as_of.latest,
         "order_by": list(found.order_by),
         "state_by": list(found.state_by),
     }
     if found.place is not None:
-        shown["place"] = {"contract": found.place[0], "table": found.place[1], "key": _plain(found.place[2])}
-        shown["row"] = _plain(found.value.value)
+        shown["place"] = {"contract": found.place[0], "table": found.place[1], "key": plain(found.place[2])}
+        shown["row"] = plain(found.value.value)
     else:
         shown.update(_described(found.value))
     if options.json:
-        _print_json(shown)
+        print_json(shown)
     else:
         print(f"verified: {shown['what']} of {found.origin}, {found.as_of}")
-        _print_lines({key: value for key, value in shown.items() if key in ("place", "row", *_ENTRY_KEYS)})
+        print_lines({key: value for key, value in shown.items() if key in ("place", "row", *_ENTRY_KEYS)})
         alone = ["alone: no witness watches it"] if found.order_by == found.state_by else []
-        _print_lines({"order_by": [*found.order_by, *alone], "state_by": list(found.state_by)})
+        print_lines({"order_by": [*found.order_by, *alone], "state_by": list(found.state_by)})
     return 0
 
 
@@ -235,7 +205,7 @@ def _described(leaf: Any) -> dict[str, Any]:
 
 def _event(event: Any) -> dict[str, Any]:
     """An event and its fields. A log may put anything in their place, or call one of them as we call the event."""
-    name, fields = {"event": f"{event.contract}.{event.name}"}, _plain(event.value)
+    name, fields = {"event": f"{event.contract}.{event.name}"}, plain(event.value)
     return name | (fields if isinstance(fields, dict) else {"value": fields}) | name
 
 
@@ -248,10 +218,10 @@ def _audit(options: argparse.Namespace) -> int:
     from medchain.ledger.trust import Trust
 
     trust = Trust.load(options.trust) if options.trust else None
-    _require(options.chain)
+    require(options.chain)
     stores = [_blob_store(place or str(options.chain / "blobs")) for place in options.blobs]
     with Chain.open(options.chain, blobs=stores[0] if stores else None) as chain:
-        with _progress("audit") as progress:
+        with counted("audit") as progress:
             report = chain.audit(progress)
         if trust is not None:
             if trust.chain != chain.id:
@@ -263,7 +233,7 @@ def _audit(options: argparse.Namespace) -> int:
         outcomes = [
             {"contract": of, "code": code, "entries": count} for (of, code), count in report.outcomes.items()
         ]
-        _print_json(
+        print_json(
             {
                 "holds": holds,
                 "origin": report.origin,
@@ -306,7 +276,7 @@ def _blob_store(place: str) -> Any:
 def _audit_blobs(chain: Any, stores: Sequence[Any]) -> Any:
     from medchain.access import audit_blobs
 
-    with _progress("audit of sealed data") as progress:
+    with counted("audit of sealed data") as progress:
         return audit_blobs(chain, progress, stores=stores)
 
 
@@ -314,39 +284,19 @@ def _described_blobs(report: Any) -> dict[str, Any]:
     """A report on sealed data for JSON."""
     import attrs
 
-    shown: dict[str, Any] = _plain(attrs.asdict(report))
+    shown: dict[str, Any] = plain(attrs.asdict(report))
     lost = [finding.lost for finding in report.findings]
     findings = [{**finding, "lost": gone} for finding, gone in zip(shown["findings"], lost, strict=True)]
     return {"holds": report.holds, **shown, "findings": findings}
 
 
-@contextlib.contextmanager
-def _progress(label: str) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A line on standard error that counts, if a person looks at it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-
-    def show(done: int, total: int | None) -> None:
-        share = f"{100 * done // total:3} %" if total else ""
-        print(f"\r{label} {share} {done:,}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        print("\r\x1b[K", end="", file=sys.stderr)
-
-
-# inspect
-
-
 def _inspect(options: argparse.Namespace) -> int:
-    _require(options.path)
+    require(options.path)
     shown = _inspect_chain(options) if options.path.is_dir() else _inspect_file(options.path)
     if options.json:
-        _print_json(shown)
+        print_json(shown)
     else:
-        _print_lines(shown, indent="")
+        print_lines(shown, indent="")
     return 0
 
 
@@ -358,11 +308,11 @@ def _inspect_chain(options: argparse.Namespace) -> dict[str, Any]:
         shown: dict[str, Any] = {
             "chain": chain.origin,
             "id": chain.id.hex(),
-            "founded": _moment(chain.genesis.time),
+            "founded": moment(chain.genesis.time),
             "height": header.height,
             "leaves": chain.head.size,
             "root": chain.head.root.hex(),
-            "last_block": _moment(header.time),
+            "last_block": moment(header.time),
             "log_key": str(chain.trust.log_keys[0]),
             "gate": [party.id.hex() for party in chain.gate.parties] if chain.gate else [],
             "contracts": sorted(header.contracts),
@@ -388,7 +338,7 @@ def _inspect_file(path: Path) -> dict[str, Any]:
     from medchain.ledger.proof import PROOF_LIMIT, LogProof, StateExtra, read_extra
     from medchain.ledger.trust import Trust
 
-    data = _read(path, PROOF_LIMIT)
+    data = read(path, PROOF_LIMIT)
     if data.startswith(b"c2sp.org/tlog-proof@"):
         proof = LogProof.parse(data)
         extra = read_extra(proof.extra)
@@ -427,66 +377,3 @@ def _checkpoint(checkpoint: Any) -> dict[str, Any]:
 
 
 # printing
-
-
-def _require(path: Path) -> None:
-    if not path.exists():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-
-
-def _read(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise EncodingError(f"{path} has more than {limit} bytes")
-    return data
-
-
-def _plain(value: Any) -> Any:
-    """A canonical value as JSON shows it: bytes as hex."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value
-
-
-def _print_json(shown: dict[str, Any]) -> None:
-    json.dump(shown, sys.stdout, indent=2)
-    print()
-
-
-def _print_lines(shown: dict[str, Any], indent: str = "  ") -> None:
-    """A line for each value; what is in a map below its name, what is null not at all."""
-    for key, value in shown.items():
-        name = key.replace("_", " ")
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, dict):
-                print(_printable(f"{indent}{name}".rstrip()))
-                _print_lines({inner: its for inner, its in each.items() if its is not None}, indent + "  ")
-            else:
-                print(_printable(f"{indent}{name:<12}{_one_line(key, each)}"))
-            name = ""
-
-
-def _one_line(key: str, value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(_one_line("", each) for each in value)
-    if type(value) is int and key in MOMENTS:
-        return _moment(value)
-    text = str(value)
-    return f"{text[:16]}…" if HEX.fullmatch(text) else text
-
-
-def _printable(text: str) -> str:
-    """`text` without what a terminal would obey: whoever wrote a log or a proof may have put anything there."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _moment(milliseconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-    except (ValueError, OverflowError, OSError):  # a log may state any number
-        return f"{milliseconds} ms"

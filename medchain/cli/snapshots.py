@@ -1,0 +1,143 @@
+"""``medchain snapshot`` and ``medchain restore``."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medchain.cli.output import counted, print_json, print_lines, require
+from medchain.cli.parsing import EPILOG, Formatter
+
+if TYPE_CHECKING:
+    from medchain.chain import Chain
+    from medchain.keys.wallet import Wallet
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add the two to the subparsers of the command line."""
+    snapshot = commands.add_parser(
+        "snapshot",
+        help="write the state of a chain into one signed file",
+        description="Write rows, last header and checkpoint of a chain into a file, while its writer goes on. Equal\n"
+        "states give equal files. It holds no history, no sealed data and no key.",
+        epilog=EPILOG + "\nexample: medchain snapshot clinic.medchain clinic.snapshot",
+        formatter_class=Formatter,
+    )
+    snapshot.add_argument("chain", type=Path, metavar="CHAIN", help="the chain's folder")
+    snapshot.add_argument("file", type=Path, metavar="FILE", help="where the snapshot goes")
+    snapshot.set_defaults(run=_snapshot)
+
+    restore = commands.add_parser(
+        "restore",
+        help="make a chain from a snapshot",
+        description="Make a chain, for reading, from a snapshot that the trust file vouches for. Its authority opens\n"
+        "it for writing if the mark says that nothing later was signed. If the mark is ahead or lost, what was\n"
+        "logged in between is lost for this chain: --accept-loss founds a new one, with the same gate, that names\n"
+        "it as its predecessor. The password of the keystore is asked for, or read from standard input.",
+        epilog=EPILOG + "\nexamples: medchain restore clinic.snapshot again --trust clinic.trust\n"
+        "          medchain restore clinic.snapshot again --trust clinic.trust --accept-loss next \\\n"
+        "              --origin clinic.example/ehr-2 --keystore hospital.keys --wallet hospital",
+        formatter_class=Formatter,
+    )
+    restore.add_argument("file", type=Path, metavar="FILE", help="the snapshot")
+    restore.add_argument("chain", type=Path, metavar="CHAIN", help="folder of the restored chain")
+    restore.add_argument(
+        "--trust", type=Path, required=True, metavar="FILE", help="whom to believe: a trust file"
+    )
+    restore.add_argument(
+        "--accept-loss",
+        type=Path,
+        metavar="NEW",
+        help="folder of a new chain that goes on from the restored one",
+    )
+    restore.add_argument(
+        "--origin", metavar="NAME", help="origin of the new chain, another than the old one's"
+    )
+    restore.add_argument(
+        "--keystore", type=Path, metavar="FILE", help="keystore with the authority of the new chain"
+    )
+    restore.add_argument("--wallet", metavar="NAME", help="the authority's name in the keystore")
+    restore.add_argument(
+        "--mark", type=Path, metavar="FILE", help="the new chain's mark, if not at its usual place"
+    )
+    restore.set_defaults(run=_restore)
+    for command in (snapshot, restore):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _snapshot(options: argparse.Namespace) -> int:
+    from medchain.chain import Chain
+
+    require(options.chain)
+    with Chain.open(options.chain) as chain, counted("snapshot") as progress:
+        head = chain.snapshot(options.file, progress=progress)
+        shown = {"snapshot": str(options.file), "rows": head.rows, **_described(chain)}
+    _show(shown, options.json)
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from medchain.chain import Chain
+    from medchain.ledger.trust import Trust
+
+    given = [
+        each is not None for each in (options.accept_loss, options.origin, options.keystore, options.wallet)
+    ]
+    if any(given) and not all(given):
+        raise ValueError("--accept-loss goes with --origin, --keystore and --wallet, and these with it")
+    require(options.file)
+    wallet = None if options.accept_loss is None else _wallet(options.keystore, options.wallet)
+    trust = Trust.load(options.trust)
+    with (
+        counted("restore") as progress,
+        Chain.restore(options.chain, options.file, trust=trust, progress=progress) as chain,
+    ):
+        shown = {"restored": str(options.chain), **_described(chain)}
+        if wallet is not None:
+            with Chain.create(
+                options.accept_loss,
+                origin=options.origin,
+                authority=wallet,
+                gate=chain.gate,
+                predecessor=chain.ended,
+                mark=options.mark,
+            ) as successor:
+                shown["successor"] = {"chain": str(options.accept_loss), **_described(successor)}
+    _show(shown, options.json)
+    return 0
+
+
+def _wallet(path: Path, name: str) -> Wallet:
+    """The authority of a new chain, from its keystore."""
+    from medchain.keys import keystore
+
+    if sys.stdin.isatty():
+        password = getpass.getpass(f"password of {path}: ")
+    else:
+        password = sys.stdin.readline().removesuffix("\n")
+    wallets = keystore.load(path, password)
+    if name not in wallets:
+        raise LookupError(f"{path} has no wallet {name!r}, but {', '.join(map(repr, sorted(wallets)))}")
+    return wallets[name]
+
+
+def _described(chain: Chain) -> dict[str, Any]:
+    return {
+        "origin": chain.origin,
+        "chain_id": chain.id.hex(),
+        "height": chain.height,
+        "size": chain.head.size,
+        "root": chain.head.root.hex(),
+    }
+
+
+def _show(shown: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(shown)
+    else:
+        print_lines(shown, "")

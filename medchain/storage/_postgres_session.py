@@ -41,9 +41,8 @@ class Place:
 
     def __init__(self, conninfo: str, schema: str, *, writable: bool) -> None:
         defaults = {"fallback_application_name": f"medchain process {os.getpid()}"}
-        if (
-            writable
-        ):  # of several hosts, read where the writing is done, or a commit would not be seen at once
+        if writable:
+            # Of several hosts read that which is written to, or a commit would not be seen at once.
             defaults["target_session_attrs"] = "read-write"
         try:
             self.parameters: dict[str, Any] = defaults | conninfo_to_dict(conninfo)
@@ -57,18 +56,12 @@ class Place:
 
     def connect(self) -> Connection:
         """Open a connection."""
-        with self.translating():
-            connection = psycopg.connect(**self.parameters, autocommit=True)
-        _connections.add(connection)
-        return connection
-
-    @contextmanager
-    def translating(self) -> Iterator[None]:
-        """Turn errors of psycopg into ours."""
         try:
-            yield
+            connection = psycopg.connect(**self.parameters, autocommit=True)
         except psycopg.Error as error:
             raise _translated(error, self.schema) from error
+        _connections.add(connection)
+        return connection
 
     def __repr__(self) -> str:
         where = [f"{self.parameters[name]}" for name in ("host", "dbname") if self.parameters.get(name)]
@@ -211,12 +204,12 @@ class PostgresWriter(_Session):
         self._execute("commit")
 
     def _require_durability(self) -> None:
-        [(fsync, synchronous)] = self._execute("durable")
+        [(fsync, synchronous_commit)] = self._execute("durable")
         if not fsync:
             raise StorageError(
                 "the server runs with fsync off: what is committed would not survive a power cut"
             )
-        if synchronous in ("off", "local"):
+        if not synchronous_commit:
             self._execute("be_durable")
 
     def _take_lock(self) -> int:
@@ -225,14 +218,10 @@ class PostgresWriter(_Session):
         try:
             locked = self._execute("lock", WRITER, self._place.schema).fetchone()
         except psycopg.errors.LockNotAvailable:
-            found = self._execute("holder", self._place.schema, WRITER).fetchone()
-            who = (
-                f"{found[0] or 'another session'} (session {found[1]} of the server)"
-                if found
-                else "another session"
-            )
+            holder, session = self._execute("holder", self._place.schema, WRITER).fetchone() or (None, None)
             raise Locked(
-                f"schema {self._place.schema} is open for writing in {who}; there can be only one"
+                f"schema {self._place.schema} is open for writing in {holder or 'another session'}"
+                f" (session {session} of the server); there can be only one"
             ) from None
         if locked is None:
             raise NotAChain(f"the database has no schema {self._place.schema}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -218,13 +217,13 @@ class TestSessions:
             assert len(store._sessions) == 4
 
     def test_a_snapshot_that_the_server_ends_is_an_error_and_the_store_goes_on(
-        self, conninfo: str, schema: str
+        self, conninfo: str, schema: str, admin: Any
     ) -> None:
-        limited = f"{conninfo} options='-c idle_in_transaction_session_timeout=50ms'"
-        with PostgresStore(limited, schema=schema) as store:
+        with PostgresStore(conninfo, schema=schema) as store:
             put(store, a="1")
             with store.snapshot() as snapshot:
-                time.sleep(0.3)
+                [session] = store._sessions
+                admin.execute("SELECT pg_terminate_backend(%s)", (session._connection.info.backend_pid,))  # type: ignore[attr-defined]
                 with pytest.raises(StorageError):
                     snapshot.get(b"a")
             assert store.get(b"a") == b"1"

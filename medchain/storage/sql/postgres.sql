@@ -41,7 +41,7 @@ CREATE TABLE {schema}.medchain_store (
 INSERT INTO {schema}.medchain_store (version) VALUES (%s);
 
 -- name: durable
-SELECT current_setting('fsync') = 'on', current_setting('synchronous_commit');
+SELECT current_setting('fsync') <> 'off', current_setting('synchronous_commit') <> 'off';
 
 -- name: be_durable
 SET synchronous_commit = on;

@@ -239,7 +239,11 @@ def _packed(changes: Mapping[bytes, bytes | None]) -> bytes:
 
 
 def least_version(root: bytes, version: int) -> int:
-    """The least version among the nodes of a tree, whose root node is of `version`. InvalidBlock if it is no root node."""
+    """The least version among the nodes of a tree, whose root node is of `version`.
+
+    Raises:
+        InvalidBlock: it is no root node.
+    """
     return min([version, *(oldest for oldest, _ in _children(_checked(root, version, b"")))])
 
 

@@ -50,8 +50,8 @@ void mc_tree_root(const uint8_t *nodes, uint64_t size, uint8_t *root);
  * A node is kind (1 byte: 1 bucket, 2 branch) || depth (1 byte, in nibbles) || path (a byte for each nibble) || body. The
  * body of a bucket is its rows in order, 64 bytes each: row key || hash of the value. That of a branch is 2 bytes with a
  * bit for each of its 16 children, the first the highest, and for each that is there 56 bytes: hash, version of its node,
- * least version in its subtree, number of rows; numbers are 8 bytes, big-endian. A subtree of 1 to 32 rows is a bucket, a
- * larger one a branch; only the root may be an empty bucket.
+ * least version in its subtree, number of rows (1 to 2^58); numbers are 8 bytes, big-endian. A subtree of 1 to 32 rows is
+ * a bucket, a larger one a branch; only the root may be an empty bucket.
  *
  * Loaded nodes lie end to end in `nodes`, node i at offsets[i] .. offsets[i + 1], in preorder: as their paths compare.
  * Changes are rows in order, whose value hash is all zero where a row is removed. Subtrees whose least version is at most

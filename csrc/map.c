@@ -14,6 +14,7 @@
 #define FAN 16
 #define NIBBLES 64
 #define BUCKET_ROWS 32
+#define MOST_ROWS (UINT64_C(1) << 58) /* of a child: sixteen of them are less than 2^63 */
 
 enum { BUCKET = 1, BRANCH = 2 };
 enum { CHILD = HASH + 3 * 8 }; /* a subtree as its branch knows it */
@@ -171,6 +172,16 @@ static bool right_rows(const uint8_t *rows, size_t count, const uint8_t *path, u
     return true;
 }
 
+/* Whether each child has a row, and no more than can be added up: no hash covers the numbers, and hashing obeys them. */
+static bool right_counts(const uint8_t *children, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t rows = load64(children + CHILD * (size_t)i + HASH + 16);
+        if (rows < 1 || rows > MOST_ROWS)
+            return false;
+    }
+    return true;
+}
+
 /* Read a node that lies `depth` nibbles down at `path`; false if it is none. Only the root may be empty. */
 static bool read_node(const uint8_t *data, size_t size, const uint8_t *path, unsigned depth, struct node *node) {
     size_t head = 2 + (size_t)depth;
@@ -191,7 +202,7 @@ static bool read_node(const uint8_t *data, size_t size, const uint8_t *path, uns
     unsigned children = 0;
     for (unsigned bits = node->present; bits; bits &= bits - 1)
         children++;
-    return size - 2 == (size_t)CHILD * children;
+    return size - 2 == (size_t)CHILD * children && right_counts(node->data, children);
 }
 
 /* Children by nibble; those that are not there count no rows. */

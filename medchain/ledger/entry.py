@@ -45,6 +45,11 @@ def _block_time(instance: object, attribute: object, value: int) -> None:
         raise ValueError(f"{value} is no block time in milliseconds")
 
 
+def _block_height(instance: object, attribute: object, value: int) -> None:
+    if value < 0:
+        raise ValueError(f"{value} is no height: blocks count from 0")
+
+
 class Kind(IntEnum):
     """The tag byte of a leaf."""
 
@@ -187,7 +192,7 @@ class Header:
 
     origin: str
     chain: bytes = field(validator=length(32), repr=short)
-    height: int = field()
+    height: int = field(validator=_block_height)
     time: int = field(validator=_block_time)
     previous: bytes = field(validator=length(32), repr=short)
     first: int = field()

@@ -108,6 +108,7 @@ class SnapshotReader:
         EncodingError: it is no snapshot, or cut off.
         NewerFormat: a later version of medchain wrote it.
         VerificationError: the checkpoint is not one that `trust` believes, or the header is not in that log.
+        InvalidBlock: its parts contradict one another.
     """
 
     def __init__(self, source: BinaryIO, trust: Trust) -> None:

@@ -239,8 +239,12 @@ def _packed(changes: Mapping[bytes, bytes | None]) -> bytes:
 
 
 def least_version(root: bytes, version: int) -> int:
-    """The least version among the nodes of a tree, whose root node is of `version`."""
-    return min([version, *(oldest for oldest, _ in _children(root))])
+    """The least version among the nodes of a tree, whose root node is of `version`.
+
+    Raises:
+        InvalidBlock: it is no root node.
+    """
+    return min([version, *(oldest for oldest, _ in _children(_checked(root, version, b"")))])
 
 
 def _children(node: bytes) -> list[tuple[int, int]]:

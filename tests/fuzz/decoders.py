@@ -17,7 +17,7 @@ DECODERS: dict[str, Decoder] = {decoder.name: decoder for decoder in (*DOCUMENTS
 
 EXEMPT: dict[str, str] = {
     "medchain._native:_kernel_names": "reads what the C code says of itself",
-    "medchain._writer:Writer.attached": "a message that is read as in ledger.transition",
+    "medchain._writer:Writer._attached": "a message that is read as in ledger.transition",
     "medchain.access.draft:_signing_key": "an entry of the server's own chain, executed here",
     "medchain.access.review:_check_seq": "a number out of bytes of a proved row",
     "medchain.access.trail:transaction_index": "entries of the server's own chain, executed here",
@@ -26,8 +26,10 @@ EXEMPT: dict[str, str] = {
     "medchain.cli:_Row.__from_value__": "takes any value as it is",
     "medchain.ehr.records:Records.bundle": "Bundle.from_bytes and nothing else",
     "medchain.keys.signing:self_test": "its own constants",
-    "medchain.ledger.audit:_Replay._add": "Transaction.from_bytes, its error told as InvalidBlock",
     "medchain.ledger.system:consume": "a number out of bytes of the ledger's own row",
+    "medchain.ledger.versions:RebuiltVersions.load": "keys that the map asks for, all of its nodes made here",
+    "medchain.storage._sql:statements": "a file of this package",
     "medchain.storage.files:FileBlobs._names": "only names that a pattern has accepted",
+    "medchain.storage.objects:ObjectBlobs._ids": "only names that a pattern has accepted",
 }
 """Functions that look like readers of outside bytes to the test of the registry, and why they need no door."""

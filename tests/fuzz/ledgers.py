@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from fuzz import logs, seeds
-from fuzz.decoder import Decoder, Seeds, as_text, by_file, fixed, text
-from fuzz.logs import stored
+from fuzz.decoder import Decoder, as_text, by_file, text
+from fuzz.logs import paper
 from fuzz.mutations import Form
+from fuzz.stores import STORED
 
 import medchain as mc
 from medchain.access.draft import Draft
 from medchain.access.gate import Warrant
 from medchain.access.kit import ReleaseKit
-from medchain.encoding import encode
 from medchain.errors import (
     EncodingError,
     Erased,
-    InvalidBlock,
     InvalidTransaction,
     MalformedProof,
-    NewerFormat,
-    NotAChain,
     Refused,
     SealingError,
-    StorageError,
     VerificationError,
 )
 from medchain.ledger.draft import Signed
@@ -32,11 +28,6 @@ from medchain.ledger.proof import LogProof, extra_bytes, read_extra
 from medchain.ledger.transaction import Body
 
 __all__ = ["LEDGERS"]
-
-
-def paper(*names: str) -> Seeds:
-    """Papers of the chain among the seeds."""
-    return lambda: [each for name in names for each in seeds.chained().papers[name]]
 
 
 LEDGER = (
@@ -184,96 +175,12 @@ LEDGER = (
         write=None,
         reaches=(
             "medchain.ledger.transition:_call",
+            "medchain.ledger.governance.contract:activated_by",
+            "medchain.ledger.governance.contract:Governance.approve",
+            "medchain.ledger.governance.rows:ProposalRow.message",
             "medchain.ledger.keys:_brought_key",
             "medchain.access.rules:load_policy",
         ),
-    ),
-)
-
-STORED = (
-    Decoder(
-        "ledger.archive format",
-        stored(b"mformat", lambda archive: archive.check_format()),
-        (NotAChain, NewerFormat),
-        fixed(b"\x01"),
-        write=None,
-        reaches=("medchain.ledger.archive:Archive.check_format",),
-    ),
-    Decoder(
-        "ledger.archive tip",
-        stored(b"mtip", lambda archive: archive.tip()),
-        (InvalidBlock,),
-        lambda: [seeds.chained().store.get(b"mtip") or b""],
-        write=None,
-        reaches=("medchain.ledger.archive:Archive.tip",),
-    ),
-    Decoder(
-        "ledger.archive leaf",
-        stored(b"e" + bytes(8), lambda archive: archive.parsed(0)),
-        (InvalidBlock,),
-        paper("leaf"),
-        Form.BINARY,
-        write=None,
-    ),
-    Decoder(
-        "ledger.archive height",
-        stored(b"h" + bytes(8), lambda archive: archive.header_index(0)),
-        (InvalidBlock,),
-        fixed(bytes(7) + b"\x09"),
-        Form.BINARY,
-        write=None,
-        reaches=("medchain.ledger.archive:_read_number",),
-    ),
-    Decoder(
-        "ledger.archive tile",
-        stored(b"t" + bytes(9), lambda archive: archive.node(3, 0)),
-        (InvalidBlock,),
-        fixed(bytes(32 * 8)),
-        Form.BINARY,
-        write=None,
-    ),
-    Decoder(
-        "ledger.archive rows",
-        stored(b"raccess\0records\0\2x\0\0", lambda archive: list(archive.rows())),
-        (InvalidBlock,),
-        fixed(encode([b"x", {"a": 1}])),
-        write=None,
-        reaches=("medchain.ledger.archive:Archive.rows",),
-    ),
-    Decoder(
-        "ledger.tables row",
-        logs.stored_row,
-        (EncodingError,),
-        logs.stored_row_seeds,
-        write=None,
-        reaches=("medchain.ledger.tables:TableView._load",),
-    ),
-    Decoder(
-        "access.trail of a stored timer",
-        logs.stored_timer,
-        (InvalidBlock,),
-        paper("timer"),
-        write=None,
-        reaches=("medchain.access.trail:_content",),
-    ),
-    Decoder(
-        "storage.Mark",
-        by_file(logs.mark),
-        (StorageError,),
-        logs.mark_seeds,
-        Form.TEXT,
-        write=None,
-        reaches=("medchain.storage.mark:Mark._read",),
-    ),
-    Decoder(
-        "storage.FileBlobs format",
-        logs.blobs_format,
-        (NewerFormat, NotAChain),
-        fixed("medchain-blobs 1\n"),
-        Form.TEXT,
-        write=None,
-        slow=True,
-        reaches=("medchain.storage.files:FileBlobs._prepare",),
     ),
 )
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import evolve
 from fuzz import seeds
-from fuzz.decoder import Read, file
+from fuzz.decoder import Read, Seeds, file
 from ledger.world import copy
 
 import medchain as mc
@@ -37,13 +37,15 @@ from medchain.ledger.archive import Archive
 from medchain.ledger.contract import Contract
 from medchain.ledger.draft import signer_ref
 from medchain.ledger.entry import LEAF_LIMIT, Concern, Entry, Header, Kind, Outcome, parse_leaf
+from medchain.ledger.governance import Governance
 from medchain.ledger.keys import Keys
 from medchain.ledger.note import Note, VerifierKey
 from medchain.ledger.proof import EntryExtra, LogProof, StateExtra, extra_bytes
+from medchain.ledger.registry import Registry
 from medchain.ledger.system import highest
 from medchain.ledger.tables import map_key, read_key
 from medchain.ledger.transaction import Body, Transaction
-from medchain.ledger.transition import BlockBuilder, Registry, Tip
+from medchain.ledger.transition import BlockBuilder, Tip
 from medchain.merkle import Head, InclusionProof, MapProof, leaf_hash
 from medchain.merkle.mapproof import map_leaf
 from medchain.storage import FileBlobs
@@ -53,6 +55,11 @@ from medchain.storage.memory import MemoryStore
 LOG_KEY = SigningKey(b"a log that signs whatever comes.")
 MARKED = b"\x11" * 32
 """The chain that the mark file is about."""
+
+
+def paper(*names: str) -> Seeds:
+    """Papers of the chain among the seeds."""
+    return lambda: [each for name in names for each in seeds.chained().papers[name]]
 
 
 # Proofs, as strangers make them and as a log does that is out of its mind.
@@ -106,7 +113,7 @@ def logged_row(data: bytes) -> Any:
     with contextlib.suppress(EncodingError):
         place = map_key(table.contract, table.name, read_key(key))
     hashed = hashlib.sha256(row).digest()
-    header = evolve(_last_header(), state_root=map_leaf(place, hashed)).leaf
+    header = evolve(last_header(), state_root=map_leaf(place, hashed)).leaf
     shown = bytes(MapProof(place, hashed, None, ()))
     made = _logged(header, extra_bytes(StateExtra(header, table.contract, table.name, key, row, shown)))
     found = mc.verify(made, table.value, trust=_mad_trust())
@@ -121,7 +128,7 @@ def row_seeds() -> tuple[bytes, ...]:
 
 
 @functools.cache
-def _last_header() -> Header:
+def last_header() -> Header:
     archive = seeds.chained().archive
     header = archive.parsed(archive.tip().header)
     assert isinstance(header, Header)
@@ -213,13 +220,13 @@ def release(data: bytes) -> Any:
 NEWCOMER = mc.Wallet.from_seed(b"nobody on this chain has met me.")
 """Who signs where a name is nobody's."""
 
-CONTRACTS: dict[str, type[Contract]] = {"access": AccessContract, "keys": Keys}
+CONTRACTS: dict[str, type[Contract]] = {"access": AccessContract, "governance": Governance, "keys": Keys}
 
 
 @functools.cache
 def _tip() -> tuple[Registry, Tip]:
     registry = Registry([AccessContract])
-    return registry, load_tip(seeds.chained().archive, registry)
+    return registry, load_tip(seeds.chained().archive)
 
 
 def signed_message(data: bytes) -> Any:
@@ -243,6 +250,8 @@ def signed_message(data: bytes) -> Any:
     except ValueError as error:
         raise EncodingError(str(error)) from error
     sent = Transaction.build(body, [each.sign(body.signed_bytes) for each in wallets])
+    with contextlib.suppress(InvalidTransaction):  # this node would not pass it on; another one may
+        registry.check_intake(body)
     builder = BlockBuilder(registry, papers.genesis, tip, papers.archive, papers.now)
     try:
         receipt = builder.add(Transaction.from_bytes(bytes(sent)))
@@ -262,7 +271,7 @@ def _rotated() -> mc.Wallet:
 
 
 def message_seeds() -> tuple[bytes, ...]:
-    """Every message that was sent on the chain, with the names of those who signed, and what changes keys."""
+    """Every message that was sent on the chain, with the names of those who signed; changes of keys, and decisions."""
     names = {wallet.party.id: name for name, wallet in seeds.chained().wallets.items()}
     bodies = [Transaction.from_bytes(data).body for data in seeds.chained().papers["transaction"]]
     sent = [[body.contract, [names[each.party] for each in body.signers], body.message] for body in bodies]
@@ -272,7 +281,28 @@ def message_seeds() -> tuple[bytes, ...]:
         ("revoke", ["hospital"], {"party": seeds.chained().wallets["stranger"].party.id}),
     ):
         sent.append(["keys", signers, [name, message]])
+    for signers, message in _decisions():
+        sent.append(["governance", signers, message])
     return tuple(map(encode, sent))
+
+
+def _decisions() -> Iterator[tuple[list[str], list[Any]]]:
+    """What both authorities decide at once, and what one of them does about the proposal that is open."""
+    people = {name: {"party": wallet.party.id} for name, wallet in seeds.chained().wallets.items()}
+    digest = bytes([7] * 32)
+    for message in (
+        ["add-authority", people["dr_lee"]],
+        ["remove-authority", people["auditor"]],
+        ["add-gate-member", people["dr_lee"]],
+        ["remove-gate-member", people["keeper"]],
+        ["activate", {"contract": "access", "version": 2, "digest": digest, "height": None}],
+        ["unschedule", {"contract": "access"}],
+        ["set-parameter", {"name": "gate_threshold", "value": 1}],
+    ):
+        yield ["hospital", "dr_wu"], message
+    (proposal,) = Governance.proposals.view(seeds.chained().archive)
+    yield ["dr_wu"], ["approve", {"proposal": proposal}]
+    yield ["hospital"], ["withdraw", {"proposal": proposal}]
 
 
 def _keys(wallet: mc.Wallet) -> dict[str, bytes]:

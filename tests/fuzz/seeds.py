@@ -23,8 +23,16 @@ from medchain.keys import Wallet, keystore
 from medchain.keys.keystore import Cost
 from medchain.ledger.archive import Archive
 from medchain.ledger.entry import Entry, Genesis, Kind
-from medchain.ledger.governance import Governance
+from medchain.ledger.governance import (
+    AddAuthority,
+    Approve,
+    Governance,
+    GovernanceTables,
+    SetParameter,
+    Withdraw,
+)
 from medchain.ledger.keys import Keys
+from medchain.ledger.snapshot import write_snapshot
 from medchain.ledger.system import LedgerTables
 from medchain.ledger.tables import Table
 from medchain.merkle import CompactRange, Head, LogTree, SparseMap, leaf_hash
@@ -53,7 +61,7 @@ CHEAP = Cost(memory=1 << 13, iterations=1, lanes=1)
 
 TABLES: dict[tuple[str, str], Table[Any]] = {
     (table.contract, table.name): table
-    for owner in (AccessContract, Keys, Governance, LedgerTables)
+    for owner in (AccessContract, Keys, GovernanceTables, LedgerTables)
     for table in vars(owner).values()
     if isinstance(table, Table)
 }
@@ -120,6 +128,7 @@ class _Story:
 
     def tell(self) -> Chained:
         house = self.house
+        snapshot = self.snapshot()
         record = house.add()
         other = house.add(LIMITED, force=True)
         seen = house.chain.checkpoint()
@@ -138,6 +147,7 @@ class _Story:
         signed = [self.signed(draft) for draft in drafts]
         erased = house.add()
         house.access.erase(erased, by=[house["owner"]])
+        self.govern()
         trust = mc.Trust(
             *self.pinned(), {house.party(name).id: f"Dr. {name}" for name in ("dr_wu", "dr_lee")}
         )
@@ -153,6 +163,7 @@ class _Story:
             "state": self.state_proofs(record.id),
             "checkpoint": (bytes(house.chain.checkpoint()),),
             "policy": (bytes(record.policy), bytes(house.bind(LIMITED))),
+            "snapshot": (snapshot,),
             "trust": (str(trust).encode(), str(house.chain.trust).encode()),
         }
         return Chained(
@@ -194,6 +205,27 @@ class _Story:
         house.access.judge(late, justified=True, by=house["auditor"])
         house.access.decline(house.ask(record), by=house["guardian"])
         house.access.complain(record, "treatment", by=house["dr_wu"])
+
+    def snapshot(self) -> bytes:
+        """Of the chain as it is now."""
+        chain, pieces = self.house.chain, list[bytes]()
+        chain.checkpoint()
+        write_snapshot(chain._archive, pieces.append)
+        return b"".join(pieces)
+
+    def govern(self) -> None:
+        """Three authorities of whom two decide; a proposal that is decided, one that is withdrawn, one that is open."""
+        house, chain = self.house, self.house.chain
+        hospital, doctor = house["hospital"], house["dr_wu"]
+        for name in ("dr_wu", "auditor"):
+            chain.send(Governance, AddAuthority(house.party(name).id), by=[hospital])
+        chain.send(Governance, SetParameter("authority_threshold", 2), by=[hospital])
+        decided, withdrawn, _ = (
+            chain.send(Governance, SetParameter("timers_per_block", value), by=[hospital])
+            for value in (900, 800, 700)
+        )
+        chain.send(Governance, Approve(decided.id), by=[doctor])
+        chain.send(Governance, Withdraw(withdrawn.id), by=[hospital])
 
     def papers_for_the_gate(self, request: mc.Request) -> tuple[mc.Warrant, sealing.SealedHeader]:
         access = self.house.access

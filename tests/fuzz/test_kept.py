@@ -7,7 +7,7 @@ from fuzz import seeds
 from fuzz.decoders import DECODERS
 from fuzz.judging import judge
 
-from medchain.encoding import encode
+from medchain.encoding import decode, encode
 
 KEPT: list[tuple[str, bytes]] = [
     ("policy.Policy.parse", b"t for TREAT: owner,"),
@@ -25,6 +25,7 @@ KEPT: list[tuple[str, bytes]] = [
     ("cli inspect", b"log \xff\n"),
     ("ledger.transition of signed messages", encode(["access", ["dr_wu"], ["\x1b[2J", {}]])),
     ("ledger.transition of signed messages", encode(["access", ["dr_wu"], ["x" * 30_000, {}]])),
+    ("merkle.least_version", b""),
     ("ehr.read_resource", b"{}"),
     ("ehr.read_entry", b'"' + b'\\"' * 1_000),
 ]
@@ -41,3 +42,21 @@ def test_a_clause_that_is_no_name_in_evidence() -> None:
     bad = good.replace(b"fclauseitreatment", b"fclausei\x1b[2Jment\n")
     assert bad != good
     assert judge(DECODERS["sealing.check_evidence against an approver"], bad) is None
+
+
+@pytest.mark.parametrize("rows", [0, 1 << 60, (1 << 64) - 1])
+def test_a_stored_branch_that_says_how_many_rows_it_has(rows: int) -> None:
+    """They added up to more than C takes, or to none."""
+    door = DECODERS["merkle.PackedMap of a root node"]
+    node = bytearray(door.seeds()[0])
+    for at in range(4 + 48, len(node), 56):
+        node[at : at + 8] = rows.to_bytes(8, "big")
+    assert judge(door, bytes(node)) is None
+
+
+def test_a_header_below_the_genesis() -> None:
+    """A signed snapshot of height -1 was taken, until its state got this number for a version."""
+    door = DECODERS["ledger.restore of leaves"]
+    genesis, header = decode(door.seeds()[0])
+    below = header[:1] + encode(decode(header[1:]) | {"height": -1})
+    assert judge(door, encode([genesis, below])) is None

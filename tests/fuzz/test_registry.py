@@ -72,7 +72,7 @@ def test_every_table_and_every_message_is_among_the_seeds() -> None:
     rows = {(contract, table) for contract, table, *_ in map(decode, logs.row_seeds())}
     assert rows == seeds.TABLES.keys()
     sent = {message[0] for _, _, message in map(decode, logs.message_seeds())}
-    by_timer = {"settle", "overdue"}
+    by_timer = {"settle", "overdue", "expire"}
     assert sent | by_timer == {name for contract in logs.CONTRACTS.values() for name in contract.handlers}
 
 

@@ -255,6 +255,9 @@ def test_leaves_come_back(world: World) -> None:
     for bad_leaf in (b"", b"\4" + leaf[1:], b"\0", bytes(60_001)):
         with pytest.raises(EncodingError):
             parse_leaf(bad_leaf)
+    below = leaf[:1] + encode(decode(leaf[1:]) | {"height": -1})
+    with pytest.raises(EncodingError, match="no height"):
+        parse_leaf(below)
 
 
 def test_the_genesis_document(world: World) -> None:

@@ -189,6 +189,24 @@ def test_what_is_no_node(node: bytes) -> None:
         PackedMap.at(0, EMPTY_MAP, lambda keys: [node])
 
 
+@pytest.mark.parametrize("rows", [0, (1 << 58) + 1, 1 << 60, 1 << 63, (1 << 64) - 1])
+def test_numbers_of_rows_that_cannot_be(rows: int) -> None:
+    """No hash covers them. Sixteen of 2^60 add up to nothing in 64 bits, and more than 2^64 is no argument of C."""
+    nodes, _, _ = big(2_000)
+    root = bytearray(nodes.pairs[node_key(0, b"")])
+    assert len(root) == 4 + 16 * 56
+    for at in range(4 + 48, len(root), 56):
+        root[at : at + 8] = rows.to_bytes(8, "big")
+    with pytest.raises(InvalidBlock, match="missing or damaged"):
+        PackedMap.at(0, nodes.map.root, lambda keys: [bytes(root)])
+
+
+@pytest.mark.parametrize("node", [b"", b"\x02", b"\x03\0", b"\x02\1\5\0\0"])
+def test_there_is_no_least_version_in_what_is_no_root(node: bytes) -> None:
+    with pytest.raises(InvalidBlock, match="missing or damaged"):
+        least_version(node, 7)
+
+
 @given(st.binary(max_size=300), st.binary(min_size=32, max_size=32))
 def test_hostile_nodes(body: bytes, key: bytes) -> None:
     """The C code reads nothing outside of what it is given; sanitizers look on in `make sanitize` builds."""

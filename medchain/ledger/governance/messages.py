@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeAlias
 
 from attrs import field, frozen
 
-from medchain.ledger.contract import NAME, RESERVED_NAMES
-from medchain.records import length, short
+from medchain.ledger.contract import CODE, NAME, RESERVED_NAMES
+from medchain.records import form, length, short
 
 __all__ = [
     "Action",
@@ -36,9 +37,8 @@ __all__ = [
 ]
 
 
-def _contract_name(instance: object, attribute: object, value: str) -> None:
-    if not NAME.fullmatch(value) or value in RESERVED_NAMES:
-        raise ValueError(f"{value!r} is no name of a contract")
+CONTRACT_NAME = re.compile(rf"(?!(?:{'|'.join(sorted(RESERVED_NAMES))})\Z){NAME.pattern}")
+"""Names that a contract can have."""
 
 
 def _contract_version(instance: object, attribute: object, value: int) -> None:
@@ -81,7 +81,7 @@ class Activate:
     It takes the place of what was scheduled for this contract.
     """
 
-    contract: str = field(validator=_contract_name)
+    contract: str = field(validator=form(CONTRACT_NAME))
     version: int = field(validator=_contract_version)
     digest: bytes = field(validator=length(32), repr=short)
     height: int | None = None
@@ -91,14 +91,14 @@ class Activate:
 class Unschedule:
     """Let the version that executes now go on, and forget the scheduled one."""
 
-    contract: str = field(validator=_contract_name)
+    contract: str = field(validator=form(CONTRACT_NAME))
 
 
 @frozen
 class SetParameter:
     """Give a parameter another value, from the next block on."""
 
-    name: str
+    name: str = field(validator=form(NAME))
     value: int
 
 
@@ -134,7 +134,7 @@ class Proposed:
     """Some authorities want something decided, fewer than are needed."""
 
     proposal: bytes = field(validator=length(32), repr=short)
-    action: str = field()
+    action: str = field(validator=form(CODE))
     by: tuple[bytes, ...] = field()
     expires: int = field()
 
@@ -161,7 +161,7 @@ class Closed:
     """A proposal came to nothing: ``expired`` or ``withdrawn``."""
 
     proposal: bytes = field(validator=length(32), repr=short)
-    reason: str = field()
+    reason: str = field(validator=form(CODE))
 
 
 @frozen
@@ -169,7 +169,7 @@ class Decided:
     """Enough authorities agree. `proposal` is the transaction that proposed it, or decided it at once."""
 
     proposal: bytes = field(validator=length(32), repr=short)
-    action: str = field()
+    action: str = field(validator=form(CODE))
     by: tuple[bytes, ...] = field()
 
 
@@ -205,7 +205,7 @@ class GateMemberRemoved:
 class Scheduled:
     """A contract version will execute the blocks from `height` on."""
 
-    contract: str
+    contract: str = field(validator=form(CONTRACT_NAME))
     version: int
     digest: bytes = field(validator=length(32), repr=short)
     height: int = field()
@@ -215,7 +215,7 @@ class Scheduled:
 class Unscheduled:
     """A contract version that was scheduled will not come."""
 
-    contract: str
+    contract: str = field(validator=form(CONTRACT_NAME))
     version: int
 
 
@@ -223,6 +223,6 @@ class Unscheduled:
 class ParameterChanged:
     """A parameter has another value from the next block on."""
 
-    name: str
+    name: str = field(validator=form(NAME))
     before: int
     after: int

@@ -38,6 +38,8 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {"Archive": "medchain.ledger.archive.Archive"}
+"""What a module names for type checkers alone; without it none of a signature's names could be resolved."""
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 

@@ -18,7 +18,7 @@ from medchain.encoding import encode
 from medchain.errors import EncodingError
 from medchain.keys.party import Party
 from medchain.ledger.contract import TIME_LIMIT, Event
-from medchain.ledger.governance.rows import AUTHORITY_THRESHOLD, GATE_THRESHOLD, PARAMETERS
+from medchain.ledger.governance.rows import AUTHORITY_THRESHOLD, PARAMETERS
 from medchain.records import decode_record, encode_record, length, short
 
 __all__ = [
@@ -127,7 +127,7 @@ class Genesis:
         log_key: Ed25519 key that signs checkpoints.
         authorities: parties that govern, with their full keys; `threshold` of them act together.
         gate: parties of the gate, with their full keys; `gate_threshold` of them release.
-        parameters: values of parameters that begin with another one than their default; not the thresholds.
+        parameters: values of parameters that begin with another one than their default; not ``authority_threshold``.
         contracts: digest of each contract active from the start, by ``name/version``.
         predecessor: the chain that this one goes on from, or None.
     """
@@ -157,7 +157,7 @@ class Genesis:
             raise ValueError("gate_threshold is from 1 to the number of gate parties")
         for name, value in self.parameters.items():
             bounds = PARAMETERS.get(name)
-            if bounds is None or name in (AUTHORITY_THRESHOLD, GATE_THRESHOLD):
+            if bounds is None or name == AUTHORITY_THRESHOLD:
                 raise ValueError(f"there is no parameter {name!r} to be set here")
             if not bounds.least <= value <= bounds.most:
                 raise ValueError(f"{name} is from {bounds.least} to {bounds.most}, not {value}")

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from medchain.errors import InvalidBlock
+from medchain.ledger.entry import Header
 from medchain.ledger.transition import KEPT_VERSIONS, Block
 from medchain.merkle import MapProof
 from medchain.merkle.packed import Load, PackedMap, least_version
@@ -18,7 +19,6 @@ from medchain.storage.api import Batch, Reader
 
 if TYPE_CHECKING:
     from medchain.ledger.archive import Archive
-    from medchain.ledger.entry import Header
 
 __all__ = [
     "NODES",

@@ -35,7 +35,7 @@ from medchain.encoding import encode
 from medchain.errors import InvalidTransaction, PolicyError, Refused
 from medchain.identity import Parties
 from medchain.ledger import check
-from medchain.ledger.governance import AddGateMember, Governance, RemoveGateMember, SetParameter
+from medchain.ledger.governance import AddGateMember, Governance, RemoveGateMember, SetGateThreshold
 from medchain.ledger.transition import EVENTS_LIMIT
 from medchain.policy import BoundPolicy
 from medchain.policy.bound import BoundGate
@@ -151,7 +151,7 @@ def test_the_gate_is_the_one_of_now(house: Clinic) -> None:
     assert house.chain.gate is not None
     assert {party.id for party in house.chain.gate.parties} == {keeper, stranger}
     house.add()
-    house.chain.send(Governance, SetParameter("gate_threshold", 2), by=[house["hospital"]])
+    house.chain.send(Governance, SetGateThreshold(2), by=[house["hospital"]])
     one_of_two = evolve(bound, gate=evolve(bound.gate, members=(keeper, stranger)))
     message = evolve(early, policy=bytes(one_of_two))
     assert refused(house, message, "hospital", "owner") == "foreign-gate"

@@ -297,7 +297,7 @@ def _decisions() -> Iterator[tuple[list[str], list[Any]]]:
         ["remove-gate-member", people["keeper"]],
         ["activate", {"contract": "access", "version": 2, "digest": digest, "height": None}],
         ["unschedule", {"contract": "access"}],
-        ["set-parameter", {"name": "gate_threshold", "value": 1}],
+        ["set-gate-threshold", {"threshold": 1}],
     ):
         yield ["hospital", "dr_wu"], message
     (proposal,) = Governance.proposals.view(seeds.chained().archive)

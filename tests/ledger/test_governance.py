@@ -16,6 +16,7 @@ from medchain.errors import InvalidTransaction, Refused
 from medchain.keys.wallet import Wallet
 from medchain.ledger.entry import Kind
 from medchain.ledger.governance import (
+    GATE,
     PARAMETERS,
     AddAuthority,
     AddGateMember,
@@ -25,11 +26,14 @@ from medchain.ledger.governance import (
     Closed,
     Decided,
     Expire,
+    GateRow,
+    GateThresholdChanged,
     Governance,
     ParameterChanged,
     Proposed,
     RemoveAuthority,
     RemoveGateMember,
+    SetGateThreshold,
     SetParameter,
     Withdraw,
     Withdrawn,
@@ -358,11 +362,15 @@ class TestGate:
         assert gate is not None
         assert gate.threshold == 1
         assert set(gate.parties) == {chamber.anna.party, keeper.party}
-        chamber.decide(SetParameter("gate_threshold", 2))
+        receipt = chamber.decide(SetGateThreshold(2))
+        assert receipt.events[1].read(GateThresholdChanged) == GateThresholdChanged(1, 2)
         assert chamber.chain.gate == GateSet(2, gate.parties)
+        members = tuple(sorted((chamber.anna.party.id, keeper.party.id)))
+        assert chamber.chain.table(Governance.gate)[GATE] == GateRow(2, members)
+        assert chamber.govern(SetGateThreshold(2), chamber.anna).code == "no-change"
         for each in (keeper, chamber.anna):
             assert chamber.govern(RemoveGateMember(each.party.id), chamber.anna).code == "below-threshold"
-        chamber.decide(SetParameter("gate_threshold", 1))
+        chamber.decide(SetGateThreshold(1))
         assert names(chamber.decide(RemoveGateMember(chamber.anna.party.id)))[1] == "gate-member-removed"
         assert chamber.chain.gate == GateSet(1, (keeper.party,))
         assert chamber.govern(RemoveGateMember(keeper.party.id), chamber.anna).code == "below-threshold"
@@ -381,9 +389,9 @@ class TestGate:
         ) as chain:
             assert chain.gate is None
             with pytest.raises(Refused, match="out-of-bounds"):
-                chain.send(Governance, SetParameter("gate_threshold", 1), by=[anna])
+                chain.send(Governance, SetGateThreshold(1), by=[anna])
             receipt = chain.send(Governance, AddGateMember(anna.party.id), by=[anna])
-            assert names(receipt) == ["decided", "gate-member-added", "parameter-changed"]
+            assert names(receipt) == ["decided", "gate-member-added", "gate-threshold-changed"]
             assert chain.gate == GateSet(1, (anna.party,))
             with pytest.raises(Refused, match="below-threshold"):
                 chain.send(Governance, RemoveGateMember(anna.party.id), by=[anna])
@@ -414,8 +422,11 @@ class TestGate:
 
 class TestParameters:
     def test_the_list_is_closed(self, chamber: Council) -> None:
-        for name in ("weather", "", "Authority_Threshold", "authority_threshold "):
+        for name in ("weather", "gate_threshold", "x" * 32):
             assert chamber.govern(SetParameter(name, 1), chamber.anna).code == "unknown-parameter"
+        for name in ("", "Authority_Threshold", "authority_threshold ", "x" * 33):
+            with pytest.raises(ValueError, match="name is not of the form"):
+                SetParameter(name, 1)
 
     @pytest.mark.parametrize("name", ["proposal_ms", "timers_per_block", "transaction_bytes"])
     def test_bounds(self, chamber: Council, name: str) -> None:
@@ -430,9 +441,11 @@ class TestParameters:
             assert chamber.govern(SetParameter(name, value), chamber.anna).code == "no-change"
 
     def test_thresholds_are_bound_by_members(self, chamber: Council) -> None:
-        for name, most in (("authority_threshold", 3), ("gate_threshold", 1)):
-            for value in (0, -1, most + 1):
-                assert chamber.govern(SetParameter(name, value), chamber.anna).code == "out-of-bounds"
+        for value in (0, -1, 4):
+            code = chamber.govern(SetParameter("authority_threshold", value), chamber.anna).code
+            assert code == "out-of-bounds"
+        for value in (0, -1, 2):
+            assert chamber.govern(SetGateThreshold(value), chamber.anna).code == "out-of-bounds"
 
     def test_timers_per_block(self, chamber: Council) -> None:
         chamber.decide(SetParameter("timers_per_block", 2))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from medchain.errors import ContractError
 from medchain.ledger.contract import Context, wire_name
 from medchain.ledger.governance import (
+    GATE,
     AddAuthority,
     AddGateMember,
     Approve,
@@ -22,6 +23,7 @@ from medchain.ledger.governance import (
     ParameterRow,
     RemoveAuthority,
     RemoveGateMember,
+    SetGateThreshold,
     SetParameter,
     Withdraw,
 )
@@ -48,9 +50,8 @@ class Ledger:
             Keys(self.rows).admit(party, "person", None, 0)
         governance = Governance(self.rows)
         governance.authorities[PEOPLE[0].id] = AuthorityRow(0)
-        governance.gate[PEOPLE[0].id] = GateRow(0)
-        for name in ("authority_threshold", "gate_threshold"):
-            governance.parameters[name] = ParameterRow(1)
+        governance.gate[GATE] = GateRow(1, (PEOPLE[0].id,))
+        governance.parameters["authority_threshold"] = ParameterRow(1)
 
     def run(self, message: Any, *signers: bytes) -> tuple[str, bytes]:
         """Code and id of what became of a message."""
@@ -82,11 +83,13 @@ class Ledger:
 
     def state(self) -> Any:
         governance = Governance(self.rows)
-        thresholds = [governance.parameters[f"{name}_threshold"].value for name in ("authority", "gate")]
+        gate = governance.gate[GATE]
+        assert list(gate.members) == sorted(gate.members)
+        thresholds = [governance.parameters["authority_threshold"].value, gate.threshold]
         proposals = {
             id: {key[1] for key in governance.approvals.keys(under=(id,))} for id in governance.proposals
         }
-        return set(governance.authorities), set(governance.gate), thresholds, proposals
+        return set(governance.authorities), set(gate.members), thresholds, proposals
 
 
 @define
@@ -110,10 +113,14 @@ class Model:
                 )
             case RemoveGateMember(party):
                 return party in self.sets["gate"] and len(self.sets["gate"]) > self.thresholds["gate"]
-            case SetParameter(name, value):
-                which = name.removesuffix("_threshold")
-                return 1 <= value <= len(self.sets[which]) and value != self.thresholds[which]
+            case SetParameter(_, value):
+                return self._fits("authority", value)
+            case SetGateThreshold(value):
+                return self._fits("gate", value)
         raise AssertionError(action)
+
+    def _fits(self, which: str, threshold: int) -> bool:
+        return 1 <= threshold <= len(self.sets[which]) and threshold != self.thresholds[which]
 
     def carry_out(self, action: Any) -> None:
         match action:
@@ -127,8 +134,10 @@ class Model:
                     approvals.discard(party)
             case RemoveGateMember(party):
                 self.sets["gate"].remove(party)
-            case SetParameter(name, value):
-                self.thresholds[name.removesuffix("_threshold")] = value
+            case SetParameter(_, value):
+                self.thresholds["authority"] = value
+            case SetGateThreshold(value):
+                self.thresholds["gate"] = value
 
     def propose(self, action: Any, signers: tuple[bytes, ...], id: bytes, time: int) -> bool:
         if not signers or not set(signers) <= self.sets["authority"] or not self.possible(action):
@@ -176,7 +185,8 @@ class Model:
 parties = st.sampled_from([*(party.id for party in PEOPLE), UNKNOWN])
 actions = st.one_of(
     *(st.builds(kind, parties) for kind in (AddAuthority, RemoveAuthority, AddGateMember, RemoveGateMember)),
-    st.builds(SetParameter, st.sampled_from(["authority_threshold", "gate_threshold"]), st.integers(-1, 4)),
+    st.builds(SetParameter, st.just("authority_threshold"), st.integers(-1, 4)),
+    st.builds(SetGateThreshold, st.integers(-1, 4)),
 )
 signers = st.lists(parties, min_size=1, max_size=4, unique=True).map(tuple)
 steps = st.one_of(

@@ -12,10 +12,9 @@ approvals with it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from medchain.encoding import encode
 from medchain.errors import EncodingError
@@ -36,11 +35,13 @@ from medchain.ledger.governance.messages import (
     Expire,
     GateMemberAdded,
     GateMemberRemoved,
+    GateThresholdChanged,
     ParameterChanged,
     Proposed,
     RemoveAuthority,
     RemoveGateMember,
     Scheduled,
+    SetGateThreshold,
     SetParameter,
     Unschedule,
     Unscheduled,
@@ -50,7 +51,6 @@ from medchain.ledger.governance.messages import (
 from medchain.ledger.governance.rows import (
     AUTHORITY_THRESHOLD,
     GATE,
-    GATE_THRESHOLD,
     MEMBERS_LIMIT,
     PARAMETERS,
     ApprovalRow,
@@ -61,7 +61,6 @@ from medchain.ledger.governance.rows import (
     GovernanceTables,
     ParameterRow,
     ProposalRow,
-    gate_row,
     parameter,
 )
 from medchain.ledger.keys import Keys, current_party
@@ -73,9 +72,6 @@ __all__ = ["CONTRACTS_LIMIT", "PROPOSALS_LIMIT", "Governance", "activated_by", "
 
 PROPOSALS_LIMIT = 8
 """Most proposals of one authority that are open at the same time."""
-
-Members = Collection[bytes] | TableView[Any]
-"""Party ids, or a table of which they are the keys."""
 
 CONTRACTS_LIMIT = 256
 """Most contracts of a chain: their digests stand in every header."""
@@ -113,6 +109,7 @@ class Governance(GovernanceTables, Contract):
         AuthorityRemoved,
         GateMemberAdded,
         GateMemberRemoved,
+        GateThresholdChanged,
         Scheduled,
         Unscheduled,
         ParameterChanged,
@@ -140,7 +137,8 @@ class Governance(GovernanceTables, Contract):
     # Who agrees.
 
     @handles(
-        AddAuthority, RemoveAuthority, AddGateMember, RemoveGateMember, Activate, Unschedule, SetParameter
+        *(AddAuthority, RemoveAuthority, AddGateMember, RemoveGateMember, SetGateThreshold),
+        *(Activate, Unschedule, SetParameter),
     )
     def propose(self, context: Context, message: Action) -> None:
         """Decide something, if enough authorities sign; else open a proposal that those who sign approve."""
@@ -250,6 +248,8 @@ class Governance(GovernanceTables, Contract):
                 return self._add_gate_member(context, party)
             case RemoveGateMember(party):
                 return self._remove_gate_member(context, party)
+            case SetGateThreshold(threshold):
+                return self._set_gate_threshold(context, threshold)
             case Activate():
                 return self._activate(context, action)
             case Unschedule(contract):
@@ -258,40 +258,45 @@ class Governance(GovernanceTables, Contract):
                 return self._set_parameter(context, name, value)
 
     def _add_authority(self, context: Context, party: bytes) -> Effect:
-        self._check_newcomer(context, party, self.authorities)
+        self._check_newcomer(context, party, tuple(self.authorities))
         change = Change(self.authorities, party, AuthorityRow(context.height))
         return Effect((change,), (AuthorityAdded(party),))
 
     def _remove_authority(self, context: Context, party: bytes) -> Effect:
-        self._check_leaver(context, party, self.authorities, AUTHORITY_THRESHOLD)
+        context.require(party in self.authorities, "not-a-member")
+        context.require(len(self.authorities) > self._value(AUTHORITY_THRESHOLD), "below-threshold")
         approved = [key for key in self.approvals if key[1] == party]
         changes = [Change(self.approvals, key, None) for key in approved]
         return Effect((*changes, Change(self.authorities, party, None)), (AuthorityRemoved(party),))
 
-    def _add_gate_member(self, context: Context, party: bytes) -> Effect:
-        gate = gate_row(self._rows)
-        self._check_newcomer(context, party, gate.members)
-        after = GateRow(max(gate.threshold, 1), tuple(sorted((*gate.members, party))))
-        events: tuple[Any, ...] = (GateMemberAdded(party),)
-        if not gate.threshold:
-            events = (*events, ParameterChanged(GATE_THRESHOLD, 0, 1))
-        return Effect((Change(self.gate, GATE, after),), events)
-
-    def _remove_gate_member(self, context: Context, party: bytes) -> Effect:
-        gate = gate_row(self._rows)
-        self._check_leaver(context, party, gate.members, GATE_THRESHOLD)
-        left = tuple(member for member in gate.members if member != party)
-        return Effect((Change(self.gate, GATE, GateRow(gate.threshold, left)),), (GateMemberRemoved(party),))
-
-    def _check_newcomer(self, context: Context, party: bytes, members: Members) -> None:
+    def _check_newcomer(self, context: Context, party: bytes, members: tuple[bytes, ...]) -> None:
         row = context.read(Keys.parties).get(party)
         context.require(row is not None and row.key is not None, "unknown-party")
         context.require(party not in members, "already-member")
         context.require(len(members) < MEMBERS_LIMIT, "too-many")
 
-    def _check_leaver(self, context: Context, party: bytes, members: Members, threshold: str) -> None:
-        context.require(party in members, "not-a-member")
-        context.require(len(members) > self._value(threshold), "below-threshold")
+    def _add_gate_member(self, context: Context, party: bytes) -> Effect:
+        gate = self.gate.get(GATE) or GateRow(0, ())
+        self._check_newcomer(context, party, gate.members)
+        row = GateRow(gate.threshold or 1, tuple(sorted((*gate.members, party))))
+        first = () if gate.threshold else (GateThresholdChanged(0, 1),)
+        return Effect((Change(self.gate, GATE, row),), (GateMemberAdded(party), *first))
+
+    def _remove_gate_member(self, context: Context, party: bytes) -> Effect:
+        gate = self.gate.get(GATE)
+        if gate is None or party not in gate.members:
+            context.refuse("not-a-member")
+        context.require(len(gate.members) > gate.threshold, "below-threshold")
+        row = evolve(gate, members=tuple(member for member in gate.members if member != party))
+        return Effect((Change(self.gate, GATE, row),), (GateMemberRemoved(party),))
+
+    def _set_gate_threshold(self, context: Context, threshold: int) -> Effect:
+        gate = self.gate.get(GATE)
+        if gate is None or not 1 <= threshold <= len(gate.members):
+            context.refuse("out-of-bounds")
+        context.require(threshold != gate.threshold, "no-change")
+        change = Change(self.gate, GATE, evolve(gate, threshold=threshold))
+        return Effect((change,), (GateThresholdChanged(gate.threshold, threshold),))
 
     def _activate(self, context: Context, action: Activate) -> Effect:
         row = self.contracts.get(action.contract)
@@ -314,18 +319,11 @@ class Governance(GovernanceTables, Contract):
 
     def _set_parameter(self, context: Context, name: str, value: int) -> Effect:
         context.require(name in PARAMETERS, "unknown-parameter")
-        most = PARAMETERS[name].most
-        if name == AUTHORITY_THRESHOLD:
-            most = len(self.authorities)
-        elif name == GATE_THRESHOLD:
-            most = len(gate_row(self._rows).members)
+        most = len(self.authorities) if name == AUTHORITY_THRESHOLD else PARAMETERS[name].most
         context.require(PARAMETERS[name].least <= value <= most, "out-of-bounds")
         before = self._value(name)
         context.require(value != before, "no-change")
-        if name == GATE_THRESHOLD:
-            change = Change(self.gate, GATE, GateRow(value, gate_row(self._rows).members))
-        else:
-            change = Change(self.parameters, name, ParameterRow(value))
+        change = Change(self.parameters, name, ParameterRow(value))
         return Effect((change,), (ParameterChanged(name, before, value),))
 
 
@@ -337,7 +335,7 @@ def establish(rows: WritableRows, genesis: Genesis) -> None:
     if genesis.gate:
         members = tuple(sorted(party.id for party in genesis.gate))
         governance.gate[GATE] = GateRow(genesis.gate_threshold, members)
-    for name, value in sorted(({AUTHORITY_THRESHOLD: genesis.threshold} | genesis.parameters).items()):
+    for name, value in sorted((genesis.parameters | {AUTHORITY_THRESHOLD: genesis.threshold}).items()):
         governance.parameters[name] = ParameterRow(value)
     for label, digest in sorted(genesis.contracts.items()):
         name, _, version = label.rpartition("/")
@@ -349,7 +347,7 @@ def gate_of(rows: Rows) -> tuple[int, tuple[Party, ...]]:
 
     Members cannot be revoked (`medchain.ledger.keys.Keys.revoke`), so each has keys.
     """
-    gate = gate_row(rows)
+    gate = Governance.gate.view(rows).get(GATE) or GateRow(0, ())
     members = [current_party(rows, member) for member in gate.members]
     return gate.threshold, tuple(member for member in members if member is not None)
 

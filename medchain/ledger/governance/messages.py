@@ -24,11 +24,13 @@ __all__ = [
     "Expire",
     "GateMemberAdded",
     "GateMemberRemoved",
+    "GateThresholdChanged",
     "ParameterChanged",
     "Proposed",
     "RemoveAuthority",
     "RemoveGateMember",
     "Scheduled",
+    "SetGateThreshold",
     "SetParameter",
     "Unschedule",
     "Unscheduled",
@@ -37,8 +39,7 @@ __all__ = [
 ]
 
 
-CONTRACT_NAME = re.compile(rf"(?!(?:{'|'.join(sorted(RESERVED_NAMES))})\Z){NAME.pattern}")
-"""Names that a contract can have."""
+CONTRACT = re.compile(rf"(?!(?:{'|'.join(sorted(RESERVED_NAMES))})\Z){NAME.pattern}")
 
 
 def _contract_version(instance: object, attribute: object, value: int) -> None:
@@ -75,13 +76,20 @@ class RemoveGateMember:
 
 
 @frozen
+class SetGateThreshold:
+    """Let another number of gate members release, for new policies."""
+
+    threshold: int
+
+
+@frozen
 class Activate:
     """Let a version of a contract execute the blocks from `height` on; null: from the next block.
 
     It takes the place of what was scheduled for this contract.
     """
 
-    contract: str = field(validator=form(CONTRACT_NAME))
+    contract: str = field(validator=form(CONTRACT))
     version: int = field(validator=_contract_version)
     digest: bytes = field(validator=length(32), repr=short)
     height: int | None = None
@@ -91,7 +99,7 @@ class Activate:
 class Unschedule:
     """Let the version that executes now go on, and forget the scheduled one."""
 
-    contract: str = field(validator=form(CONTRACT_NAME))
+    contract: str = field(validator=form(CONTRACT))
 
 
 @frozen
@@ -99,11 +107,18 @@ class SetParameter:
     """Give a parameter another value, from the next block on."""
 
     name: str = field(validator=form(NAME))
-    value: int
+    value: int = field()
 
 
 Action: TypeAlias = (
-    AddAuthority | RemoveAuthority | AddGateMember | RemoveGateMember | Activate | Unschedule | SetParameter
+    AddAuthority
+    | RemoveAuthority
+    | AddGateMember
+    | RemoveGateMember
+    | SetGateThreshold
+    | Activate
+    | Unschedule
+    | SetParameter
 )
 """What can be decided."""
 
@@ -202,11 +217,19 @@ class GateMemberRemoved:
 
 
 @frozen
+class GateThresholdChanged:
+    """Another number of gate members releases, for new policies; 0 before the first member came."""
+
+    before: int
+    after: int
+
+
+@frozen
 class Scheduled:
     """A contract version will execute the blocks from `height` on."""
 
-    contract: str = field(validator=form(CONTRACT_NAME))
-    version: int
+    contract: str = field(validator=form(CONTRACT))
+    version: int = field()
     digest: bytes = field(validator=length(32), repr=short)
     height: int = field()
 
@@ -215,8 +238,8 @@ class Scheduled:
 class Unscheduled:
     """A contract version that was scheduled will not come."""
 
-    contract: str = field(validator=form(CONTRACT_NAME))
-    version: int
+    contract: str = field(validator=form(CONTRACT))
+    version: int = field()
 
 
 @frozen
@@ -224,5 +247,5 @@ class ParameterChanged:
     """A parameter has another value from the next block on."""
 
     name: str = field(validator=form(NAME))
-    before: int
-    after: int
+    before: int = field()
+    after: int = field()

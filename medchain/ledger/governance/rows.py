@@ -17,7 +17,6 @@ from medchain.records import length, short
 __all__ = [
     "AUTHORITY_THRESHOLD",
     "GATE",
-    "GATE_THRESHOLD",
     "MEMBERS_LIMIT",
     "PARAMETERS",
     "ApprovalRow",
@@ -30,17 +29,15 @@ __all__ = [
     "ParameterRow",
     "ProposalRow",
     "active_contracts",
-    "gate_row",
     "parameter",
 ]
 
 MEMBERS_LIMIT = 64
 """Most authorities, and most members of the gate."""
 
-AUTHORITY_THRESHOLD, GATE_THRESHOLD = "authority_threshold", "gate_threshold"
-
+AUTHORITY_THRESHOLD = "authority_threshold"
 GATE = "gate"
-"""The key of the one row that a chain with a gate has in ``GovernanceTables.gate``."""
+"""The key of the one row that a chain with a gate has in the table ``gate``."""
 
 DAY = 86_400_000
 
@@ -54,13 +51,10 @@ class AuthorityRow:
 
 @frozen
 class GateRow:
-    """The gate of the chain: how many of its members have to release, and their party ids in ascending order."""
+    """The gate of the chain: party ids in ascending order, and how many of them have to release."""
 
     threshold: int
     members: tuple[bytes, ...]
-
-
-NO_GATE = GateRow(0, ())
 
 
 @frozen
@@ -157,29 +151,20 @@ class Parameter:
 
 PARAMETERS = {
     AUTHORITY_THRESHOLD: Parameter(1, 1, MEMBERS_LIMIT),
-    GATE_THRESHOLD: Parameter(0, 1, MEMBERS_LIMIT),
     "proposal_ms": Parameter(30 * DAY, 3_600_000, 366 * DAY),
     "timers_per_block": Parameter(1_000, 1, 10_000),
     "transaction_bytes": Parameter(48_000, 8_000, 48_000),
 }
 """All parameters by name; there are no others.
 
-``authority_threshold``: how many authorities decide. ``gate_threshold``: how many members of the gate release; 0 while
-there is no gate; it stands in the row of the gate. ``proposal_ms``: how long a proposal stays open.
-``timers_per_block``: most timers that one block runs. ``transaction_bytes``: most bytes of a transaction; one
-governance message of 16 signers fits into the least.
+``authority_threshold``: how many authorities decide. ``proposal_ms``: how long a proposal stays open.
+``timers_per_block``: most timers that one block runs. ``transaction_bytes``: most bytes of a transaction; a governance
+message of 16 signers fits into the least.
 """
-
-
-def gate_row(rows: Rows | OwnRows) -> GateRow:
-    """The gate as the state has it; a threshold of 0 and nobody where there is none."""
-    return GovernanceTables.gate.view(rows).get(GATE) or NO_GATE
 
 
 def parameter(rows: Rows | OwnRows, name: str) -> int:
     """The value of a parameter as the state has it."""
-    if name == GATE_THRESHOLD:
-        return gate_row(rows).threshold
     row = GovernanceTables.parameters.view(rows).get(name)
     return PARAMETERS[name].default if row is None else row.value
 

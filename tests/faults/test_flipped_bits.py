@@ -140,4 +140,4 @@ def test_an_audit_never_proves_what_was_not_there(
         shutil.rmtree(folder)
     print(kind, how, file, dict(counts))
     assert counts.total() == FLIPS
-    assert sum(count for said, count in counts.items() if said.startswith(("failed", "died"))) > 0
+    assert counts["proved"] < FLIPS  # flips do reach what is read

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,13 @@ SETTINGS = {
     "logging_collector": "off",
 }
 PATIENCE = 60
+
+WATCH = """(
+while kill -0 "$1"; do sleep 1; done
+pid=$(head -n 1 "$2/data/postmaster.pid") && kill -QUIT "$pid" && sleep 1
+rm -rf "$2"
+) </dev/null >/dev/null 2>&1 &"""
+"""Ends the server of a session that was itself killed: $1 is the controlling process, $2 the folder."""
 
 
 def programs() -> Path | None:
@@ -178,10 +186,13 @@ def shared_conninfo() -> str:
     """How to reach the session's server, which is started if need be."""
     require()
     folder = Path(os.environ[FOLDER])
+    folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         server = Server(folder)
         if server.pid is None:
+            controller = folder.suffix.removeprefix(".")
+            subprocess.run(["sh", "-c", WATCH, "sh", controller, str(folder)], check=True)
             server.initialise()
             server.start()
         return server.conninfo
@@ -190,12 +201,14 @@ def shared_conninfo() -> str:
 def begin_session(config: pytest.Config) -> None:
     """Choose the folder, in the controlling process, before workers inherit the environment."""
     if not hasattr(config, "workerinput"):
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="pg-")
+        name = f"pg-{secrets.token_hex(4)}.{os.getpid()}"
+        os.environ[FOLDER] = str(Path(tempfile.gettempdir()) / name)
 
 
 def end_session(config: pytest.Config) -> None:
     """Stop the server, if there is one, after all workers have ended."""
     if not hasattr(config, "workerinput") and FOLDER in os.environ:
         folder = Path(os.environ.pop(FOLDER))
-        Server(folder).stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            Server(folder).stop()
+            shutil.rmtree(folder, ignore_errors=True)

@@ -171,9 +171,8 @@ class Watch:
             following.join()
 
     def _check_process(self) -> None:
-        if (
-            os.getpid() != self._pid
-        ):  # where another thread may have held a lock, which nobody gives back there
+        # Before any lock is taken: a thread of the parent may have held it, and gives nothing back in the child.
+        if os.getpid() != self._pid:
             raise Locked("a forked child cannot follow the chain of its parent; open it after forking")
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
-from medchain.errors import InvalidBlock, NotAChain, StorageError
+from medchain.errors import InvalidBlock, Locked, NotAChain, StorageError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive, leaf_key
@@ -39,6 +39,12 @@ __all__ = [
     "stored_gate",
     "stored_genesis",
 ]
+
+
+WHAT_OTHERS_DO = (
+    "Other processes open the chain without its authority, to read, and hand transactions to the one that writes:"
+    " docs/how-to/several-web-workers.md"
+)
 
 
 def installed_contracts() -> list[type[Contract]]:
@@ -94,6 +100,7 @@ def open_store(path: Path, *, create: bool, read_only: bool = False) -> Store:
 
     Raises:
         NotAChain: there is none, and none is to be made.
+        Locked: another process is writing.
         StorageError: one is to be made where something else is.
     """
     from medchain.storage.lmdb_store import LmdbStore
@@ -103,7 +110,10 @@ def open_store(path: Path, *, create: bool, read_only: bool = False) -> Store:
         _make_folder(path)
     elif not place.is_dir():
         raise NotAChain(f"{path} holds no medchain chain; Chain.create founds one")
-    return LmdbStore(place, read_only=read_only, create=create)
+    try:
+        return LmdbStore(place, read_only=read_only, create=create)
+    except Locked as error:
+        raise Locked(f"{error}. {WHAT_OTHERS_DO}") from error
 
 
 def _make_folder(path: Path) -> None:

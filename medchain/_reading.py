@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from medchain._following import Events, Watch
 from medchain._opening import stored_gate
 from medchain._proving import entry_index, prove_entry, prove_row
+from medchain._sharing import Sharing
 from medchain._snapshots import open_snapshot, signed_moment, snapshot_to
 from medchain._writer import Writer
 from medchain.errors import ConsensusError, InvalidBlock, StorageError
@@ -42,7 +43,7 @@ class ChainReading:
     _genesis: Genesis
     _writer: Writer | None
     _watch: Watch
-    _closed: bool
+    _shared: Sharing
 
     # What the chain is.
 
@@ -80,6 +81,10 @@ class ChainReading:
     def trust(self) -> Trust:
         """What others need to verify this chain: hand it out on a way that the chain's server does not control."""
         return Trust((VerifierKey(self.origin, self._genesis.log_key),), self.id, self.tag)
+
+    @property
+    def _closed(self) -> bool:
+        return self not in self._shared.handles
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"height {self.height}, {self.head.size} leaves"
@@ -136,19 +141,21 @@ class ChainReading:
         height: int | None = None,
         contract: type[Contract] | str | None = None,
         subject: Party | bytes | None = None,
+        every_entry: bool = False,
         follow: bool = False,
         timeout: float | None = None,
     ) -> Events:
         """Events in the order of the log: iterate over them, or have `Events.each` call back on a thread of its own.
 
         What a contract refuses has no events. With a `subject`, every entry on its list is given, if need be without an
-        event, so that it does not go unnoticed when access was tried and refused.
+        event (``event`` is None), so that it does not go unnoticed when access was tried and refused.
 
         Args:
             since: a log index, or the ``cursor`` of what was handled last: nothing is left out or given twice.
             height: begin with this block instead; with the next one, to see only what is new.
             contract: events of this contract only.
             subject: only what stands on the list of this party.
+            every_entry: give entries without events, too, whomever they concern.
             follow: wait at the end of the log for what comes.
             timeout: with `follow`, stop when nothing has come for so many seconds; by default wait for ever.
 
@@ -157,7 +164,7 @@ class ChainReading:
         """
         name = contract if isinstance(contract, str | None) else contract.name
         party = subject.id if isinstance(subject, Party) else subject
-        reader = EventReader(self._archive, self._registry, name, party)
+        reader = EventReader(self._archive, self._registry, name, party, every_entry=every_entry)
         return self._watch.events(self, reader, since, height, follow=follow, timeout=timeout)
 
     def table(self, table: Table[V]) -> TableView[V]:

@@ -6,13 +6,13 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from medchain._following import Growth
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
-from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, Locked
+from medchain.errors import ConsensusError, EncodingError, InvalidBlock, InvalidTransaction, Locked
 from medchain.keys.party import Party
 from medchain.keys.signing import SigningKey
 from medchain.ledger.archive import Archive
@@ -62,7 +62,7 @@ class Writer:
         self._registry = registry
         self._genesis = genesis
         self._log_key = log_key
-        self._mark = mark
+        self.mark = mark
         self._clock = clock
         self._reserved: dict[tuple[bytes, bytes], int] = {}
         self._signed: Checkpoint | None = None
@@ -192,8 +192,8 @@ class Writer:
         with self._signing:
             if self._signed is not None and self._signed.size >= head.size:
                 return self._signed if self._signed.head == head else None
-            if self._mark is not None:
-                self._mark.advance(head)
+            if self.mark is not None:
+                self.mark.advance(head)
             text = Checkpoint.text(self._genesis.origin, head)
             signature = self._log_key.sign(text.encode())
             note = Note(text, ()).signed_with(self._genesis.origin, self._log_key.public, signature)
@@ -211,6 +211,13 @@ class Writer:
 
         self.engine.run(take)
         return found[0]
+
+    def drain(self) -> None:
+        """Finish what was taken and go on; a checkpoint is signed if the engine is healthy."""
+        if os.getpid() == self._pid:
+            with suppress(ConsensusError):  # it has stopped; who has submitted something has been told
+                self.engine.drain()
+                self.checkpoint()
 
     def close(self) -> None:
         """Finish what was taken and stop; the last checkpoint is signed if the engine is healthy."""

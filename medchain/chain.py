@@ -21,6 +21,7 @@ from medchain._opening import (
     system_clock,
 )
 from medchain._reading import ChainReading
+from medchain._sharing import Sharing, once_in_process
 from medchain._snapshots import restore_file
 from medchain._writer import Writer
 from medchain.consensus.engine import Submission
@@ -57,20 +58,23 @@ class Chain(ChainReading):
 
     `Chain.create` founds one, `Chain.open` opens one: with the authority's wallet for writing, without a key for
     reading beside the writer. Safe to use from several threads; a forked child must open it again.
+
+    Opened for writing again while it is open in this process, it is the same chain: handles share writer and store, and
+    the last one that is closed closes them. Each has blob stores of its own, if it was opened with some.
     """
 
-    def __init__(
-        self, archive: Archive, registry: Registry, genesis: Genesis, blobs: BlobStore, writer: Writer | None
-    ) -> None:
-        self._archive = archive
-        self._registry = registry
-        self._genesis = genesis
-        self._writer = writer
-        self._watch = Watch(archive, None if writer is None else writer.growth)
-        self._closed = False
-        self.blobs = blobs
+    def __init__(self, shared: Sharing, blobs: BlobStore | None = None) -> None:
+        self._shared = shared
+        self._archive = shared.archive
+        self._registry = shared.registry
+        self._genesis = shared.genesis
+        self._writer = shared.writer
+        self._watch = Watch(shared.archive, None if shared.writer is None else shared.writer.growth)
+        self.blobs = shared.blobs if blobs is None else blobs
+        shared.join(self)
 
     @classmethod
+    @once_in_process
     def create(
         cls,
         path: Path_,
@@ -85,7 +89,7 @@ class Chain(ChainReading):
         mark: Path_ | None = None,
         clock: Callable[[], int] = system_clock,
     ) -> Chain:
-        """Found a chain and open it for writing.
+        """Found a chain and open it for writing. Said again while it is open in this process, open it once more.
 
         Args:
             path: folder for the chain; made if it is not there.
@@ -112,7 +116,7 @@ class Chain(ChainReading):
             genesis = new_genesis(origin, authority, gate, registry, predecessor, clock())
             archive = Archive(store)
             if not archive.empty:
-                raise StorageError(f"{path} holds a chain already; Chain.open opens it")
+                raise StorageError(f"{path} holds a chain already; Chain.open(path, authority=…) opens it")
             block = found(registry, genesis, stored_nodes(archive.store))
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             commit_first(archive, block, kept)
@@ -124,6 +128,7 @@ class Chain(ChainReading):
             raise
 
     @classmethod
+    @once_in_process
     def open(
         cls,
         path: Path_,
@@ -145,7 +150,8 @@ class Chain(ChainReading):
             Locked: another process is writing.
             InvalidBlock: what is stored contradicts itself.
             ConsensusError: a contract of the chain is not installed here.
-            ValueError: the wallet is not the one that founded the chain.
+            ValueError: the wallet is not the one that founded the chain, or this process has the chain open for writing
+                with another mark or other contracts.
             StorageError: the mark is missing or shows that this is an old copy of the chain.
         """
         store = store or open_store(Path(path), create=False, read_only=authority is None)
@@ -155,7 +161,7 @@ class Chain(ChainReading):
             registry = registry_of(contracts)
             genesis = stored_genesis(archive)
             if authority is None:
-                return cls(archive, registry, genesis, blobs_at(path, blobs, read_only=True), None)
+                return cls(Sharing(archive, registry, genesis, blobs_at(path, blobs, read_only=True)))
             if authority.log_key(genesis.tag).public != genesis.log_key:
                 raise ValueError("this wallet is not the authority that founded the chain")
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
@@ -244,7 +250,7 @@ class Chain(ChainReading):
         except BaseException:
             writer.engine.close()
             raise
-        return cls(archive, registry, genesis, blobs, writer)
+        return cls(Sharing(archive, registry, genesis, blobs, writer))
 
     # Writing.
 
@@ -320,16 +326,15 @@ class Chain(ChainReading):
     # The end.
 
     def close(self) -> None:
-        """Finish what was submitted, sign a last checkpoint, release the store. May be called twice."""
-        if self._closed:
-            return
-        self._watch.close()
+        """Finish what was submitted, sign a last checkpoint, release the store. May be called twice.
+
+        Streams of events end, and a callback that is running is waited for. While this process has other handles of the
+        chain, the store stays open for them.
+        """
         try:
-            if self._writer is not None:
-                self._writer.close()
+            self._watch.close()
         finally:
-            self._closed = True
-            self._archive.store.close()
+            self._shared.leave(self)
 
     def __enter__(self) -> Self:
         return self

@@ -31,6 +31,7 @@ FLOORS = [
     "_opening",
     "_proving",
     "_snapshots",
+    "_sharing",
     "_reading",
     "chain",
     "transparency",

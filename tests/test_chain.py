@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from medchain.testing import FaultStore
 from medchain.testing.faults import fail, lose_answer
 
 AUTHORITY = wallet("authority")
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 
 
 @define
@@ -109,10 +111,10 @@ def total(chain: Chain) -> int:
 
 
 class TestOneWriter:
-    def test_a_second_writer_is_locked_out_and_readers_are_not(self, stored: Disk) -> None:
+    def test_a_second_writer_of_another_store_is_locked_out_and_readers_are_not(self, stored: Disk) -> None:
         with stored.open() as writer:
             with pytest.raises(Locked):
-                stored.open()
+                stored.open(store=LmdbStore(stored.path / "store"))
             with stored.read() as reader:
                 add(writer, 5)
                 assert total(reader) == 6
@@ -128,6 +130,9 @@ class TestOneWriter:
             done = python(script, stored.folder)
             assert done.returncode == 1
             assert "Locked" in done.stderr.splitlines()[-1]
+            assert f"process {os.getpid()}" in done.stderr
+            assert (HOW_TO / "several-web-workers.md").name in done.stderr
+            assert (HOW_TO / "several-web-workers.md").exists(), "the page that it names"
             add(chain)
         assert python(script + ".close()", stored.folder).returncode == 0
 

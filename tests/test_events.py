@@ -155,6 +155,19 @@ class TestWhich:
         assert [each.code for each in world.chain.events(subject=OTHER, contract="bursting")] == []
         assert all(each.code == "ok" for each in world.chain.events()), "without a subject, events only"
 
+    def test_every_entry(self, world: World) -> None:
+        world.send(Add(1, (PATIENT,)), world.authority)
+        world.send(Add(-1, (OTHER,)), world.authority)
+        world.chain.send(Bursting, Burst(0), by=[world.authority])
+        world.chain.send(Bursting, Burst(2), by=[world.authority])
+        found = list(world.chain.events(every_entry=True))
+        assert {each.entry for each in found} == {index for index, _ in world.chain.entries()}
+        assert [each for each in found if each.event is not None] == list(world.chain.events())
+        assert [each.code for each in found if each.event is None] == ["negative", "ok"]
+        assert len(list(world.chain.events(every_entry=True, contract=Counting))) == 2
+        subject = list(world.chain.events(subject=OTHER))
+        assert subject == list(world.chain.events(subject=OTHER, every_entry=True)) == [found[1]]
+
     def test_a_subject_is_named_by_its_party(self, world: World) -> None:
         ann = world.register("ann")
         world.send(Add(1, (ann.party.id,)), world.authority)
@@ -174,6 +187,8 @@ class TestWhich:
         world.chain.checkpoint(fresh=True)
         eventually(lambda: world.chain.height >= 2)
         assert list(world.chain.events(contract=Counting)) == []
+        found = list(world.chain.events(contract=Counting, every_entry=True))
+        assert [each.code for each in found] == ["ok", "internal"]
 
     def test_without_the_contract_an_event_stays_a_plain_value(self, world: World) -> None:
         world.chain.send(Bursting, Burst(1), by=[world.authority])

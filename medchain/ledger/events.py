@@ -62,7 +62,7 @@ class Cursor:
 
 @frozen
 class LoggedEvent:
-    """One event of an entry; or, on the list of a subject, an entry without any.
+    """One event of an entry; or, where every entry is asked for, an entry without any.
 
     Attributes:
         entry: log index of the entry; ``chain.prove(logged)`` proves it.
@@ -96,13 +96,19 @@ class EventReader:
     Args:
         archive: the chain.
         registry: contracts that are installed here.
-        contract: events of this contract only.
-        subject: entries on the list of this party id only: each is given, and if it has no event, because it was
-            refused or emits none, as a `LoggedEvent` without one.
+        contract: entries of this contract only.
+        subject: entries on the list of this party id only.
+        every_entry: give entries without events, too; with a `subject` they are given always.
     """
 
     def __init__(
-        self, archive: Archive, registry: Registry, contract: str | None = None, subject: bytes | None = None
+        self,
+        archive: Archive,
+        registry: Registry,
+        contract: str | None = None,
+        subject: bytes | None = None,
+        *,
+        every_entry: bool = False,
     ) -> None:
         if subject is not None and len(subject) != 32:
             raise ValueError("a subject is a party id of 32 bytes")
@@ -110,6 +116,7 @@ class EventReader:
         self._registry = registry
         self._contract = contract
         self._subject = subject
+        self._every_entry = every_entry or subject is not None
         # Entries hold these bytes as they are, so that most others need not be decoded.
         self._needles = [each for each in (subject, None if contract is None else encode(contract)) if each]
         self._active: tuple[int, dict[str, bytes]] = (-1, {})
@@ -137,7 +144,7 @@ class EventReader:
             entry = parse_leaf(leaf)
             assert not isinstance(entry, Header)
             outcome = entry.outcome
-            if self._subject is None and not outcome.events:
+            if not (outcome.events or self._every_entry):
                 return []
             contract = _contract_of(entry)
         except (EncodingError, InvalidTransaction) as error:

@@ -1,0 +1,270 @@
+"""One writer of a chain in a process, however often the process opens it: handles share writer and store, and count.
+
+A cell of a notebook runs twice, two parts of a program open the same chain: each gets a handle, and the last one that
+is closed closes the chain. A handle that nobody holds any more does not count.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from medchain._opening import registry_of
+from medchain._writer import Writer
+from medchain.errors import ConsensusError, Locked, StorageError
+from medchain.keys.party import Party
+from medchain.keys.wallet import Wallet
+from medchain.ledger.archive import Archive
+from medchain.ledger.entry import Genesis, Predecessor
+from medchain.ledger.transition import Registry
+from medchain.policy import GateSet
+from medchain.storage.blobs import BlobStore
+from medchain.storage.mark import Mark
+
+__all__ = ["Sharing", "once_in_process"]
+
+PATIENCE = 10.0
+"""Seconds for which opening waits until the same chain is closed in this process."""
+
+Path_ = str | PathLike[str]
+
+
+class Sharing:
+    """What the handles of one open chain share. Made for each chain, also for those that have one handle for ever.
+
+    Args:
+        archive, registry, genesis, blobs: of the chain.
+        writer: None if it is open for reading.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        registry: Registry,
+        genesis: Genesis,
+        blobs: BlobStore,
+        writer: Writer | None = None,
+    ) -> None:
+        self.archive = archive
+        self.registry = registry
+        self.genesis = genesis
+        self.blobs = blobs
+        self.writer = writer
+        self.handles: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.place: _Place | None = None
+        self.closing = False
+        self.closed = threading.Event()
+
+    def join(self, handle: _Handle) -> None:
+        """Count a handle, as long as somebody holds it."""
+        with _lock:
+            self.handles.add(handle)
+
+    def leave(self, handle: _Handle) -> None:
+        """Finish what was submitted; with the last handle, close writer and store. Broken off, it may be said again."""
+        with _lock:
+            if handle not in self.handles:
+                return
+            last = len(self.handles) == 1
+            if last:
+                self.closing = True  # and the handle stays until that is done
+            else:
+                self.handles.discard(handle)
+        if last:
+            self.close()
+        elif self.writer is not None:
+            self.writer.drain()
+
+    def close(self) -> None:
+        """Close writer and store, whoever has a handle."""
+        try:
+            if self.writer is not None:
+                self.writer.close()
+        finally:
+            try:
+                self.archive.store.close()
+            finally:
+                self.closed.set()
+                self._forget()
+
+    def publish(self, path: Path) -> None:
+        """Let this process find it again at `path`."""
+        self.place = _Place(path)
+        with _lock:
+            _open[_key(path)] = self
+
+    def _forget(self) -> None:
+        with _lock:
+            self.handles.clear()
+            for key in [key for key, shared in _open.items() if shared is self]:
+                del _open[key]
+        if self.place is not None:
+            self.place.release()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing can be written any more: it is being closed, or its engine has failed."""
+        return self.closing or (self.writer is not None and self.writer.engine.failure is not None)
+
+    def check_terms(self, authority: Wallet, registry: Registry, mark: Path_ | None) -> None:
+        """Refuse a further handle that is to write on other terms than the first.
+
+        Raises:
+            ValueError: with another wallet, another mark, or other contracts.
+        """
+        assert self.writer is not None
+        if authority.log_key(self.genesis.tag).public != self.genesis.log_key:
+            raise ValueError("this wallet is not the authority that founded the chain")
+        kept = self.writer.mark
+        wanted = Mark.of(self.genesis.id).path if mark is None else Path(mark)
+        if kept is None or wanted.resolve() != kept.path.resolve():
+            raise ValueError(
+                f"the chain is open in this process with another mark than {wanted}: name the same one, or close it"
+            )
+        here, there = registry.classes, self.registry.classes
+        differing = [key for key in here.keys() | there.keys() if here.get(key) is not there.get(key)]
+        if differing:
+            name, version = min(differing)
+            raise ValueError(
+                f"the chain is open in this process with another class for contract {name}/{version}, or without it:"
+                " close it first, so that this one is used"
+            )
+
+    def check_founding(
+        self, origin: str, gate: Party | GateSet | None, predecessor: Predecessor | None
+    ) -> None:
+        """Refuse to take this chain for a new one that would be another.
+
+        Raises:
+            StorageError: the chain was founded with another origin, gate or predecessor.
+        """
+        genesis = self.genesis
+        gates = GateSet(1, (gate,)) if isinstance(gate, Party) else gate
+        there = GateSet(genesis.gate_threshold, genesis.gate) if genesis.gate else None
+        if (origin, gates, predecessor) != (genesis.origin, there, genesis.predecessor):
+            raise StorageError(
+                f"another chain, {genesis.origin}, lies there already and is open in this process"
+            )
+
+
+class _Place:
+    """The folder of an open chain, not to be mistaken for another one that has taken its name since."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._fd: int | None = None
+        with suppress(OSError):  # on Windows a folder cannot be opened, nor removed while its files are open
+            self._fd = os.open(path, os.O_RDONLY)  # held, so that its number is not given to another folder
+        self._known = self.path.stat()
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the folder at the path is still the one that was opened."""
+        try:
+            return os.path.samestat(self._known, self.path.stat())
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Let the folder go."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+class _Handle(Protocol):
+    """What the handles of chains are here."""
+
+    _shared: Sharing
+
+    def __init__(self, shared: Sharing, blobs: BlobStore | None = None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Handle)
+Opening = TypeVar("Opening", bound=Callable[..., Any])
+
+
+def once_in_process(opening: Opening) -> Opening:
+    """Let what opens a chain give a further handle, if the chain is open for writing in this process already.
+
+    One thread at a time opens, so that the second of two finds what the first has opened. Chains for reading, and
+    chains in stores that the caller brings, are opened each time.
+    """
+
+    @functools.wraps(opening)
+    def opened(cls: type[_Handle], path: Path_, **options: Any) -> _Handle:
+        if options.get("store") is not None or options.get("authority") is None:
+            return cast(_Handle, opening(cls, path, **options))
+        with _opening:
+            chain = _rejoin(cls, path, options)
+            if chain is not None:
+                return chain
+            try:
+                chain = cast(_Handle, opening(cls, path, **options))
+                chain._shared.publish(Path(path))
+                return chain
+            except BaseException:
+                if chain is not None:
+                    chain.close()
+                raise
+
+    return cast(Opening, opened)
+
+
+def _rejoin(cls: type[C], path: Path_, options: Mapping[str, Any]) -> C | None:
+    """A further handle of the chain that is open for writing at `path` in this process; None if none is.
+
+    Raises:
+        ValueError, StorageError: it is open on other terms, see `Sharing.check_terms` and `Sharing.check_founding`.
+        ConsensusError: its engine has stopped.
+        Locked: it is being closed, and that takes long.
+    """
+    while True:
+        with _lock:
+            shared = _open.get(_key(path))
+            if shared is None or shared.closed.is_set() or shared.place is None or not shared.place.is_same:
+                return None
+            if not shared.stopped:
+                registry = registry_of(options.get("contracts"))
+                shared.check_terms(options["authority"], registry, options.get("mark"))
+                if "origin" in options:
+                    shared.check_founding(options["origin"], options["gate"], options.get("predecessor"))
+                return cls(shared, options.get("blobs"))
+            given_up = not shared.handles
+        if given_up:
+            shared.close()
+        elif not shared.closing:
+            raise ConsensusError(
+                f"{path} is open in this process, but its engine has stopped: close it first"
+            )
+        elif not shared.closed.wait(PATIENCE):
+            raise Locked(f"{path} is being closed in this process, and that takes long")
+
+
+def _key(path: Path_) -> str:
+    return os.path.realpath(path)
+
+
+_open: dict[str, Sharing] = {}
+_lock = threading.RLock()
+_opening = threading.RLock()
+
+
+def _after_fork() -> None:
+    # The parent's writer is not the child's: opening the chain there has to meet the parent's lock.
+    global _lock, _opening
+    _open.clear()
+    _lock, _opening = threading.RLock(), threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -23,7 +23,7 @@ from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive
 from medchain.ledger.entry import Genesis, Predecessor
-from medchain.ledger.transition import Registry
+from medchain.ledger.registry import Registry
 from medchain.policy import GateSet
 from medchain.storage.blobs import BlobStore
 from medchain.storage.mark import Mark

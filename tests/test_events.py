@@ -18,6 +18,7 @@ import pytest
 from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledger.council import council, install
 from ledger.counting import Add, Added, Counting, Later
 from ledger.world import CONTRACTS, World, content, copy, wallet
 from test_chain import AUTHORITY, Disk, add
@@ -26,6 +27,7 @@ import medchain as mc
 from medchain.chain import Chain, Following
 from medchain.errors import InvalidBlock, StorageError
 from medchain.ledger import Context, Contract, Cursor, Event, LoggedEvent, handles
+from medchain.ledger.governance import Activate
 from medchain.ledger.system import LedgerTables
 from medchain.storage.api import Batch
 
@@ -210,6 +212,45 @@ class TestWhich:
         world.chain._registry = mc.ledger.Registry([*CONTRACTS, Bursting])
         [found] = world.chain.events(contract="bursting")
         assert type(found.event) is Event
+
+
+class TestVersions:
+    """Each event is of the class that the version of its block declares."""
+
+    def test_each_is_read_as_what_it_was_when_it_was_told(self) -> None:
+        with council([Counting, Bursting]) as made:
+            chain = made.chain
+            first = chain.send(Bursting, Burst(1), by=[made.anna])
+            install(made, Counting, Bursting, Bursting2)
+            height = chain.height + 4
+            made.decide(Activate("bursting", 2, Bursting2.digest(), height))
+            while chain.height < height:
+                made.send(Add(1), made.anna)
+            second = chain.send(Bursting2, Burst(1), by=[made.anna])
+            found = list(chain.events(contract="bursting"))
+            assert [each.entry for each in found] == [first.index, second.index]
+            assert [each.event for each in found] == [Step(0), Step2(0)]
+            assert [each.name for each in found] == ["step", "step"]
+
+
+@frozen
+class Step2:
+    """Another class with the same fields; others could not follow."""
+
+    number: int
+
+
+Step2.__name__ = "Step"
+
+
+class Bursting2(Bursting):
+    version = 2
+    events = (Step2,)
+
+    @handles(Burst)
+    def burst(self, context: Context, message: Burst) -> None:
+        for number in range(message.events):
+            context.emit(Step2(number))
 
 
 class TestFromWhere:

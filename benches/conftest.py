@@ -27,6 +27,19 @@ def compare(benchmark: Any) -> Callable[..., harness.Comparison]:
     return measure
 
 
+@pytest.fixture
+def weigh(benchmark: Any) -> Callable[[str, float, float], None]:
+    """Megabytes that something takes against those that it may take, into the same table."""
+
+    def measure(name: str, megabytes: float, budget: float) -> None:
+        result = harness.Comparison(name, megabytes, budget, target=1, unit="MB")
+        _RESULTS.append(result)
+        benchmark.extra_info.update(result.to_json())
+        benchmark.pedantic(int)
+
+    return measure
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if _RESULTS:
         terminalreporter.write_line("")

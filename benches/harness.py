@@ -32,6 +32,8 @@ class Comparison:
     """How many things one call does, for times per thing."""
     target: float | None = None
     """The least ratio that is asked for."""
+    unit: str = "s"
+    """Of both sides: seconds, or MB."""
 
     @property
     def ratio(self) -> float:
@@ -47,8 +49,9 @@ class Comparison:
             "name": self.name,
             "ratio": self.ratio,
             "target": self.target,
-            "ours_seconds": self.ours / self.count,
-            "baseline_seconds": self.baseline / self.count,
+            "ours": self.ours / self.count,
+            "baseline": self.baseline / self.count,
+            "unit": self.unit,
             "count": self.count,
         }
 
@@ -84,10 +87,14 @@ def table(results: list[Comparison]) -> list[str]:
     for result in results:
         target = "" if result.target is None else f"{result.target:g}{'' if result.met else '  MISSED'}"
         lines.append(
-            f"{result.name:{width}}  {_time(result.ours / result.count):>9}"
-            f"  {_time(result.baseline / result.count):>9}  {result.ratio:>7.2f}  {target}".rstrip()
+            f"{result.name:{width}}  {_shown(result, result.ours):>9}"
+            f"  {_shown(result, result.baseline):>9}  {result.ratio:>7.2f}  {target}".rstrip()
         )
     return lines
+
+
+def _shown(result: Comparison, value: float) -> str:
+    return _time(value / result.count) if result.unit == "s" else f"{value:.3g} {result.unit}"
 
 
 def _time(seconds: float) -> str:

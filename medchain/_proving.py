@@ -27,8 +27,10 @@ def prove_entry(archive: Archive, index: int, checkpoint: Checkpoint) -> bytes:
     """That the leaf at `index` is in the log of `checkpoint`; IndexError if the checkpoint does not cover it."""
     if not 0 <= index < checkpoint.size:
         raise IndexError(f"entry {index} is not in the log of size {checkpoint.size}")
-    extra = extra_bytes(EntryExtra(archive.leaf(index)))
-    return bytes(LogProof(archive.prove_inclusion(index, checkpoint.size), checkpoint, extra))
+    with archive.store.snapshot() as moment:
+        archive = archive.at(moment)
+        extra = extra_bytes(EntryExtra(archive.leaf(index)))
+        return bytes(LogProof(archive.prove_inclusion(index, checkpoint.size), checkpoint, extra))
 
 
 def prove_row(

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from medchain._native import node_hashes
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError, InvalidBlock, NewerFormat, NotAChain, StorageError
 from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
@@ -261,12 +262,14 @@ class Archive:
         first = index << below
         tile = self.tile(tile_level, first // TILE_WIDTH) or b""
         start = first % TILE_WIDTH
-        hashes = [tile[at : at + 32] for at in range(32 * start, 32 * (start + (1 << below)), 32)]
-        if len(hashes[-1]) != 32 or UNKNOWN in hashes:
+        hashes = tile[32 * start : 32 * (start + (1 << below))]
+        if len(hashes) != 32 << below or UNKNOWN in (
+            hashes[at : at + 32] for at in range(0, len(hashes), 32)
+        ):
             return self._pinned(level, index)
-        while len(hashes) > 1:
-            hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
-        return hashes[0]
+        while len(hashes) > 32:
+            hashes = node_hashes(hashes)
+        return hashes
 
     def _pinned(self, level: int, index: int) -> bytes:
         """A node that no tile has: of the border of a snapshot, or over one such and what came later."""

@@ -155,6 +155,7 @@ class Solo(Engine):
         try:
             action.call()
         except BaseException as error:
+            self._end(error)
             action.error = error
             raise
         finally:

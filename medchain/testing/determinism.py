@@ -38,14 +38,18 @@ def assert_deterministic(chain: Chain, *, seeds: Sequence[int] = (1, 2)) -> None
     several of. A set of two has the same order in every second process.
 
     Args:
-        chain: open for reading or writing.
+        chain: open for reading or writing, with all its leaves: none that was restored from a snapshot.
         seeds: of the processes, odd and even ones.
 
     Raises:
         AssertionError: with the first entry that comes out differently, and how.
-        ValueError: there is nothing to execute, or a contract is not defined at the top of a module in a file.
+        ValueError: there is nothing to execute, or not all of it is here; or a contract is not defined at the top of a
+            module in a file.
     """
-    leaves = tuple(chain.entry(index).leaf for index in range(chain.head.size))
+    try:
+        leaves = tuple(chain.entry(index).leaf for index in range(chain.head.size))
+    except IndexError:
+        raise ValueError("the chain was restored from a snapshot: what it executed is not here") from None
     if all(leaf[0] == Kind.HEADER for leaf in leaves):
         raise ValueError("the chain has no entries: there is nothing to execute")
     contracts = tuple(

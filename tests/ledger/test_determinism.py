@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from clinic import DAY, HOUR, clinic
 from ledger import planted
 from ledger.council import council, install, last_timer
 from ledger.counting import Counting, Later, Misbehave, Other, Put
 from ledger.versions import Admit, Discharge, Ward1, Ward2
-from ledger.world import START, World
+from ledger.world import CONTRACTS, START, World
 
+from medchain.chain import Chain
 from medchain.ledger.contract import Contract
 from medchain.ledger.draft import Signed
 from medchain.ledger.entry import Kind
 from medchain.ledger.governance import Activate, AddAuthority, Governance, RemoveAuthority, SetParameter
+from medchain.storage.memory import MemoryStore
 from medchain.testing import assert_deterministic
 
 WORDS = (
@@ -94,6 +98,21 @@ def test_the_tables_are_named(world: World) -> None:
 def test_nothing_to_execute(world: World) -> None:
     with pytest.raises(ValueError, match="nothing to execute"):
         assert_deterministic(world.chain)
+
+
+def test_a_chain_without_its_past(world: World, tmp_path: Path) -> None:
+    world.send(Put("x", "y"), world.authority)
+    world.chain.snapshot(tmp_path / "snapshot")
+    restored = Chain.restore(
+        tmp_path,
+        tmp_path / "snapshot",
+        trust=world.chain.trust,
+        contracts=CONTRACTS,
+        store=MemoryStore(),
+        blobs=world.chain.blobs,
+    )
+    with restored, pytest.raises(ValueError, match="restored from a snapshot"):
+        assert_deterministic(restored)
 
 
 def test_a_contract_that_nobody_finds(world: World) -> None:

@@ -52,7 +52,7 @@ def prove_row(
             raise IndexError(f"block {height} is not in the log of size {checkpoint.size}")
         header = archive.header(index)
         state = map_at(archive, header)
-        row, proof = row_at(archive, state, table.view(archive).order_key(key), table.map_key(key))
+        row, proof = row_at(archive, state, *table.place(key))
         extra = StateExtra(header.leaf, table.contract, table.name, plain_key(key), row, bytes(proof))
         inclusion = archive.prove_inclusion(index, checkpoint.size)
     return bytes(LogProof(inclusion, checkpoint, extra_bytes(extra))), row is not None

@@ -63,8 +63,9 @@ def decode(data: bytes | bytearray | memoryview, *, limit: int = 16 << 20, value
     Raises:
         EncodingError: too long, or not in canonical form; ``offset`` tells where.
     """
-    data = _whole(data)
-    check(data, limit=limit, values=values)
+    data = data if type(data) is bytes else _whole(data)
+    if len(data) > limit or canonical(data, values) is not None:
+        check(data, limit=limit, values=values)  # says what is wrong with it
     value: Value = _decode(data)
     return value
 

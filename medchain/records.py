@@ -13,7 +13,6 @@ with ``__to_value__`` and ``__from_value__`` decides its own form.
 
 from __future__ import annotations
 
-import functools
 import re
 import types
 import typing
@@ -22,8 +21,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import attrs
 
+from medchain._codecs import codec
 from medchain.encoding import MAX_VALUES, decode, encode
-from medchain.errors import EncodingError
 
 __all__ = [
     "ADDED",
@@ -46,8 +45,6 @@ ADDED: Mapping[str, Any] = types.MappingProxyType({"added": True})
 """Metadata of a field, ``X | None``, that the record of a table has gained in a later version of its contract."""
 
 T = TypeVar("T")
-_Dump = Callable[[Any], Any]
-_Load = Callable[[Any], Any]
 
 
 def length(count: int, most: int | None = None) -> Callable[[Any, Any, Any], None]:
@@ -90,7 +87,7 @@ def to_value(record: Any) -> Any:
     Raises:
         TypeError: a field holds another type than it declares (bool is not int).
     """
-    return _codec(type(record))[0](record)
+    return codec(type(record)).dump(record)
 
 
 def from_value(cls: type[T], value: Any) -> T:
@@ -99,7 +96,7 @@ def from_value(cls: type[T], value: Any) -> T:
     Raises:
         EncodingError: the value is not the form of such a record.
     """
-    result: T = _codec(cls)[1](value)
+    result: T = codec(cls).load(value)
     return result
 
 
@@ -115,146 +112,6 @@ def decode_record(cls: type[T], data: bytes, *, limit: int = 1 << 20, values: in
         EncodingError: not canonical, too long, or not the form of such a record.
     """
     return from_value(cls, decode(data, limit=limit, values=values))
-
-
-_CODECS: dict[Any, tuple[_Dump, _Load]] = {}
-
-
-def _codec(annotation: Any) -> tuple[_Dump, _Load]:
-    """The pair (dump, load) for one annotation, built once."""
-    found = _CODECS.get(annotation)
-    if found is None:
-        found = _CODECS[annotation] = _build_codec(annotation)
-    return found
-
-
-def _build_codec(annotation: Any) -> tuple[_Dump, _Load]:
-    if annotation in (int, bool, str, bytes):
-        return functools.partial(_dump_exact, annotation), functools.partial(_load_exact, annotation)
-    if annotation is Any:
-        return _same, _same
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType):
-        return _optional(annotation, arguments)
-    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-        return _sequence(arguments[0])
-    if origin is dict and arguments and arguments[0] is str:
-        return _mapping(arguments[1])
-    if hasattr(annotation, "__to_value__"):
-        return functools.partial(_dump_own, annotation), functools.partial(_load_own, annotation)
-    if attrs.has(annotation):
-        return _record(annotation)
-    raise TypeError(f"{annotation!r} has no canonical form")
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _dump_exact(kind: type, value: Any) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
-    return value
-
-
-def _load_exact(kind: type, value: Any) -> Any:
-    if type(value) is not kind:
-        raise EncodingError(f"expected {kind.__name__}, found {type(value).__name__}")
-    return value
-
-
-def _dump_own(cls: Any, value: Any) -> Any:
-    if not isinstance(value, cls):
-        raise TypeError(f"expected {cls.__name__}, found {type(value).__name__}")
-    return value.__to_value__()
-
-
-def _load_own(cls: Any, value: Any) -> Any:
-    try:
-        return cls.__from_value__(value)
-    except (ValueError, TypeError) as error:
-        raise EncodingError(f"{cls.__name__}: {error}") from error
-
-
-def _optional(annotation: Any, arguments: tuple[Any, ...]) -> tuple[_Dump, _Load]:
-    others = [argument for argument in arguments if argument is not type(None)]
-    if len(others) != 1 or len(arguments) != 2:
-        raise TypeError(f"{annotation!r}: only X | None has a canonical form")
-    dump, load = _codec(others[0])
-    return (lambda value: None if value is None else dump(value)), (
-        lambda value: None if value is None else load(value)
-    )
-
-
-def _sequence(item: Any) -> tuple[_Dump, _Load]:
-    dump, load = _codec(item)
-
-    def load_all(value: Any) -> Any:
-        if type(value) is not list:
-            raise EncodingError(f"expected a list, found {type(value).__name__}")
-        return tuple([load(each) for each in value])
-
-    def dump_all(values: Any) -> Any:
-        if type(values) is not tuple:
-            raise TypeError(f"expected a tuple, found {type(values).__name__}")
-        return [dump(value) for value in values]
-
-    return dump_all, load_all
-
-
-def _mapping(item: Any) -> tuple[_Dump, _Load]:
-    dump, load = _codec(item)
-
-    def load_all(value: Any) -> Any:
-        if type(value) is not dict:
-            raise EncodingError(f"expected a map, found {type(value).__name__}")
-        return {key: load(each) for key, each in value.items()}
-
-    def dump_all(values: Any) -> Any:
-        if type(values) is not dict or not all(type(key) is str for key in values):
-            raise TypeError("expected a dict with text keys")
-        return {key: dump(value) for key, value in values.items()}
-
-    return dump_all, load_all
-
-
-def _record(cls: Any) -> tuple[_Dump, _Load]:
-    hints = typing.get_type_hints(cls)
-    fields = [
-        (item.name, *_codec(hints[item.name])) for item in attrs.fields(cls) if not item.metadata.get("local")
-    ]
-    names = {name for name, _, _ in fields}
-    added = {item.name for item in attrs.fields(cls) if item.metadata.get("added")}
-    dumps = [(name, dump) for name, dump, _ in fields]
-    loads = [(name, load) for name, _, load in fields]
-
-    def dump_record(record: Any) -> Any:
-        if type(record) is not cls:
-            raise TypeError(f"expected {cls.__name__}, found {type(record).__name__}")
-        try:
-            return {name: dump(getattr(record, name)) for name, dump in dumps}
-        except TypeError as error:
-            raise TypeError(f"{cls.__name__}: {error}") from error
-
-    def load_record(value: Any) -> Any:
-        if added and type(value) is dict:
-            value = dict.fromkeys(added) | value
-        if type(value) is not dict or value.keys() != names:
-            raise EncodingError(_difference(cls, names, value))
-        try:
-            return cls(**{name: load(value[name]) for name, load in loads})
-        except (ValueError, TypeError) as error:
-            raise EncodingError(f"{cls.__name__}: {error}") from error
-
-    return dump_record, load_record
-
-
-def _difference(cls: Any, names: set[str], value: Any) -> str:
-    if type(value) is not dict:
-        return f"{cls.__name__}: expected a map, found {type(value).__name__}"
-    missing = ", ".join(sorted(names - value.keys()))
-    extra = ", ".join(repr(name[:32]) for name in sorted(value.keys() - names)[:4])
-    return f"{cls.__name__}: missing {missing or 'nothing'}; unknown {extra or 'nothing'}"
 
 
 def describe(annotation: Any) -> Any:

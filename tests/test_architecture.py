@@ -18,6 +18,7 @@ FLOORS = [
     "_lazy",
     "_native",
     "encoding",
+    "_codecs",
     "records",
     "merkle",
     "keys",

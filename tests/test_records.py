@@ -241,3 +241,37 @@ def test_shapes_that_have_no_canonical_form() -> None:
     ):
         with pytest.raises(TypeError, match="no canonical form"):
             describe(annotation)
+
+
+@frozen
+class Awkward:
+    """Fields that are called as the code that reads and writes them might call its own."""
+
+    value: int
+    record: int
+    cls: str
+    error: bytes | None
+    added: tuple[int, ...]
+    unfit: bool
+    EncodingError: int
+    f_value: int
+
+
+def test_fields_may_have_any_name() -> None:
+    record = Awkward(1, 2, "c", None, (4,), True, 6, 7)
+    plain = to_value(record)
+    assert plain == {
+        "value": 1,
+        "record": 2,
+        "cls": "c",
+        "error": None,
+        "added": [4],
+        "unfit": True,
+        "EncodingError": 6,
+        "f_value": 7,
+    }
+    assert from_value(Awkward, plain) == record
+    with pytest.raises(EncodingError, match="expected int, found bool"):
+        from_value(Awkward, plain | {"f_value": True})
+    with pytest.raises(TypeError, match="expected str, found int"):
+        to_value(Awkward(1, 2, 3, None, (4,), True, 6, 7))  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ Numbers are 8 bytes, big-endian; a tile's level is one byte. One block is one at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
@@ -240,6 +240,11 @@ class Archive:
         """The log index of a transaction by its id."""
         data = self.reader.get(b"i" + transaction)
         return None if data is None else _read_number(data)
+
+    def find_many(self, transactions: Sequence[bytes]) -> list[int | None]:
+        """The log index of each transaction by its id."""
+        found = self.reader.get_many([b"i" + each for each in transactions])
+        return [None if data is None else _read_number(data) for data in found]
 
     def get(self, key: bytes) -> bytes | None:
         """A row by its order key."""

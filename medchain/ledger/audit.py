@@ -14,7 +14,7 @@ from attrs import field, frozen
 from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, StorageError, VerificationError
 from medchain.ledger.archive import TILE_HEIGHT, TILE_WIDTH, Archive, Base, StoredTip, pin_key
 from medchain.ledger.checkpoint import Checkpoint
-from medchain.ledger.entry import Entry, Genesis, Header, Kind, parse_leaf
+from medchain.ledger.entry import Genesis, Header, Kind, entry_content, parse_leaf
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.registry import Registry
 from medchain.ledger.restoring import border_nodes, partial_tiles, state_of
@@ -147,13 +147,18 @@ class _Replay:
         """Go on to `block`, whose leaves are right, and compare what the store has to find them by."""
         header = block.tip.header
         place = {"height": header.height, "index": block.first}
-        if _index(archive.header_index, header.height) != block.first + len(block.leaves) - 1:
+        if _header_index(archive, header.height) != block.first + len(block.leaves) - 1:
             raise InvalidBlock("the index of heights does not name the header", **place)
-        for receipt, leaf in zip(block.receipts, block.leaves, strict=False):
-            if leaf[0] == Kind.TRANSACTION:
-                self._transactions += 1
-                if _index(archive.find, receipt.id) != receipt.index:
-                    raise InvalidBlock("the index of transactions does not name the entry", **place)
+        sent = [
+            each
+            for each, leaf in zip(block.receipts, block.leaves, strict=False)
+            if leaf[0] == Kind.TRANSACTION
+        ]
+        if archive.find_many([receipt.id for receipt in sent]) != [receipt.index for receipt in sent]:
+            raise InvalidBlock("the index of transactions does not name the entry", **place)
+        self._transactions += len(sent)
+        for each in block.receipts[: len(block.receipts) - len(sent)]:  # timers come first
+            self._outcomes["timer", each.code] += 1
         self._tiles.compare(archive, block)
         self._rows.changes.update(block.rows)
         self._versions.add(block)
@@ -164,16 +169,15 @@ class _Replay:
         tip = self.tip
         place = {"height": tip.header.height + 1, "index": tip.log.size}
         try:
-            *entries, header = map(parse_leaf, leaves)
+            entries, header = [entry_content(leaf) for leaf in leaves[:-1]], parse_leaf(leaves[-1])
         except EncodingError as error:
             raise InvalidBlock(f"a leaf is damaged: {error}", **place) from error
         if header.time < tip.header.time:
             raise InvalidBlock("block time runs backwards", **place)
         builder = BlockBuilder(self._registry, self.genesis, tip, self._rows, header.time)
         builder.run_timers()
-        for offset, entry in enumerate(entries):
-            assert isinstance(entry, Entry)  # only a header has the tag at which _blocks cuts
-            self._add(builder, entry, {"height": builder.height, "index": builder.first + offset})
+        for offset, (kind, content) in enumerate(entries):
+            self._add(builder, kind, content, {"height": builder.height, "index": builder.first + offset})
         block = builder.close()
         for offset, (expected, leaf) in enumerate(zip(block.leaves, leaves, strict=False)):
             if expected != leaf:
@@ -187,17 +191,15 @@ class _Replay:
             raise InvalidBlock("a timer that was due is missing, or an entry is one too many", **place)
         return block
 
-    def _add(self, builder: BlockBuilder, entry: Entry, place: dict[str, int]) -> None:
-        if entry.kind is Kind.TRANSACTION:
+    def _add(self, builder: BlockBuilder, kind: int, content: bytes, place: dict[str, int]) -> None:
+        if kind == Kind.TRANSACTION:
             try:
-                transaction = Transaction.from_bytes(entry.content)
-                builder.add(transaction)
+                transaction = Transaction.from_bytes(content)
+                receipt = builder.add(transaction)
             except InvalidTransaction as error:
                 raise InvalidBlock(f"it holds a transaction that may not enter: {error}", **place) from error
-            self._outcomes[transaction.body.contract, entry.outcome.code] += 1
-        elif entry.kind is Kind.TIMER:
-            self._outcomes["timer", entry.outcome.code] += 1
-        else:
+            self._outcomes[transaction.body.contract, receipt.code] += 1
+        elif kind != Kind.TIMER:
             raise InvalidBlock("evidence has no place in a chain of one authority", **place)
 
     def compare(self, archive: Archive, stored: StoredTip) -> None:
@@ -355,9 +357,9 @@ def _genesis(archive: Archive, registry: Registry, load: Load) -> tuple[Genesis,
     return header.genesis, block
 
 
-def _index(find: Callable[..., int | None], key: object) -> int | None:
+def _header_index(archive: Archive, height: int) -> int | None:
     try:
-        return find(key)
+        return archive.header_index(height)
     except IndexError:
         return None
 

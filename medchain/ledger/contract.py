@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import attrs
@@ -116,11 +117,12 @@ class Context:
 
     def emit(self, event: Any) -> None:
         """Tell the outside; lost if the transaction is refused. TypeError if the contract declares no such event."""
-        if type(event) not in self._contract.events:
+        name = self._contract.event_names.get(type(event))
+        if name is None:
             raise TypeError(
                 f"contract {self._contract.name} does not declare the event {type(event).__name__}"
             )
-        self.events.append(Event(self._contract.name, wire_name(type(event)), to_value(event)))
+        self.events.append(Event(self._contract.name, name, to_value(event)))
 
     def schedule(self, at: int, message: Any) -> None:
         """Have this contract handle `message`, without signers, in the first later block whose time is at least `at`.
@@ -188,6 +190,7 @@ class Contract:
     codes: ClassVar[tuple[str, ...]] = ()
     handlers: ClassVar[Mapping[str, tuple[type, str]]] = {}
     tables: ClassVar[Mapping[str, Table[Any]]] = {}
+    event_names: ClassVar[Mapping[type, str]] = {}
     _digest: ClassVar[bytes]
 
     def __init__(self, rows: WritableRows) -> None:
@@ -209,7 +212,8 @@ class Contract:
             if (name := wire_name(kind)) in handlers:
                 raise TypeError(f"{cls.__name__} handles two messages called {name}")
             handlers[name] = (kind, attribute)
-        cls.handlers, cls.tables = handlers, tables
+        cls.handlers, cls.tables = MappingProxyType(handlers), MappingProxyType(tables)
+        cls.event_names = MappingProxyType({event: wire_name(event) for event in cls.events})
         for event in cls.events:
             if event.__dict__.get("__contract__", cls.name) != cls.name:
                 raise TypeError(f"event {event.__name__} belongs to another contract")

@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from medchain.encoding import encode
+from medchain.encoding import decode, encode
 from medchain.errors import EncodingError
 from medchain.keys.party import Party
 from medchain.ledger.contract import TIME_LIMIT, Event
@@ -240,6 +240,19 @@ def parse_leaf(data: bytes) -> Entry | Header:
         return decode_record(Header, data[1:], limit=LEAF_LIMIT)
     entry = decode_record(Entry, data[1:], limit=LEAF_LIMIT)
     return Entry(entry.height, entry.time, entry.index, entry.content, entry.outcome, Kind(tag))
+
+
+def entry_content(data: bytes) -> tuple[int, bytes]:
+    """Tag and content of an entry's leaf data; the audit, which makes the leaf again, looks at no more.
+
+    Raises:
+        EncodingError: it is not canonical, or has no content.
+    """
+    value: Any = decode(data[1:], limit=LEAF_LIMIT)
+    content = value.get("content") if type(value) is dict else None
+    if type(content) is not bytes:
+        raise EncodingError("an entry has a content of bytes")
+    return data[0], content
 
 
 def entry_leaf(kind: Kind, height: int, time: int, index: int, content: bytes, outcome: Any) -> bytes:

@@ -104,11 +104,7 @@ def look(contract: type[Contract]) -> None:
 
 def _check_attributes(cls: type) -> None:
     for name, value in vars(cls).items():
-        if (
-            isinstance(value, (*MUTABLE, Iterator))
-            and name not in ("handlers", "tables")
-            and name[:2] != "__"
-        ):
+        if isinstance(value, (*MUTABLE, Iterator)) and name[:2] != "__":
             raise TypeError(f"{cls.__name__}.{name} can change; {KEPT}, and constants are tuples")
 
 

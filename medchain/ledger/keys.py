@@ -10,8 +10,6 @@ shut the others out otherwise. They rotate their keys, or governance removes the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attrs import field, frozen
 
 from medchain.errors import EncodingError, VerificationError
@@ -234,19 +232,21 @@ def current_party(rows: Rows, party: bytes) -> Party | None:
     return Party(signing.signing_key, recipient.recipient_key, party)
 
 
-def signing_keys(rows: Rows, body: Body) -> Iterator[bytes | None]:
+def signing_keys(rows: Rows, body: Body) -> list[bytes | None]:
     """The public key of each signer of a body, None where the state has no live one.
 
     The key of a newcomer, and the new key in a rotation, is the one in the message. It signs second: the first signer
     is always known to the state, so that strangers can neither grow the log nor leave rows behind.
     """
     table = Keys.signing.view(rows)
+    keys: list[bytes | None] = []
     for place, signer in enumerate(body.signers):
         row = table.get((signer.party, signer.key))
         if row is not None:
-            yield row.signing_key if row.until is None else None
+            keys.append(row.signing_key if row.until is None else None)
         else:
-            yield _brought_key(body, signer) if place == 1 else None
+            keys.append(_brought_key(body, signer) if place == 1 else None)
+    return keys
 
 
 def _brought_key(body: Body, signer: SignerRef) -> bytes | None:

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakSet
 
-import attrs
-
+from medchain._codecs import is_frozen
 from medchain.ledger.contract import CODE, NAME, RESERVED_CODES, RESERVED_NAMES, Contract, wire_name
 from medchain.ledger.guard import look
 from medchain.records import describe
@@ -106,7 +105,7 @@ def _check_handlers(contract: type[Contract]) -> None:
 
 
 def _check_record(who: str, kind: Any) -> None:
-    if not attrs.has(kind) or getattr(kind.__setattr__, "__name__", "") != "_frozen_setattrs":
+    if not is_frozen(kind):
         raise TypeError(f"{who}: {kind.__name__} is no frozen attrs class")
     try:
         shape = describe(kind)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import islice
 
+from medchain._native import sha256_many
 from medchain.ledger.tables import Rows
 
 __all__ = ["NO_ROWS", "Overlay"]
@@ -35,13 +35,13 @@ class Overlay:
     overlay, what is accepted is taken over.
     """
 
-    __slots__ = ("_base", "_sorted", "changes", "map_changes")
+    __slots__ = ("_base", "_map_keys", "_sorted", "changes")
 
     def __init__(self, base: Rows) -> None:
         self._base = base
         self._sorted: list[bytes] = []
         self.changes: dict[bytes, bytes | None] = {}
-        self.map_changes: dict[bytes, bytes | None] = {}
+        self._map_keys: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
         """The row under an order key, or None."""
@@ -52,7 +52,7 @@ class Overlay:
     def set(self, key: bytes, value: bytes | None, map_key: bytes) -> None:
         """Change a row (None deletes it); `map_key` is its key in the state map."""
         self.changes[key] = value
-        self.map_changes[map_key] = None if value is None else hashlib.sha256(value).digest()
+        self._map_keys[key] = map_key
 
     def scan(
         self, start: bytes, end: bytes | None, *, reverse: bool = False
@@ -78,16 +78,20 @@ class Overlay:
     def take(self, other: Overlay) -> None:
         """Apply the changes of an overlay that lies over this one."""
         self.changes.update(other.changes)
-        self.map_changes.update(other.map_changes)
+        self._map_keys.update(other._map_keys)
 
     def replaced(self) -> Iterator[tuple[bytes, bytes]]:
         """The rows of the base that have changed, as (key in the state map, row before)."""
-        for key, map_key in zip(
-            self.changes, self.map_changes, strict=True
-        ):  # both know a key from its first change on
+        for key, map_key in self._map_keys.items():
             before = self._base.get(key)
             if before is not None:
                 yield map_key, before
+
+    def map_changes(self) -> dict[bytes, bytes | None]:
+        """What has changed in the state map: the hash of each row by its key there, None where it is deleted."""
+        hashes = sha256_many([row for row in self.changes.values() if row is not None])
+        each = (hashes[start : start + 32] for start in range(0, len(hashes), 32))
+        return {self._map_keys[key]: None if row is None else next(each) for key, row in self.changes.items()}
 
 
 def _merged(

@@ -64,8 +64,9 @@ def consume(rows: Rows, body: Body) -> None:
         InvalidTransaction: ``replayed`` if it was used or is too old, ``seq-too-far`` if it jumps ahead of the window.
     """
     signer = body.signers[0]
+    key = signer.party, signer.key
     table = LedgerTables.replay.view(rows)
-    row = table.get((signer.party, signer.key)) or ReplayRow(0, b"")
+    row = table.get(key) or ReplayRow(0, b"")
     used = int.from_bytes(row.window, "big")
     ahead = body.seq - row.high
     if ahead > WINDOW:
@@ -77,7 +78,7 @@ def consume(rows: Rows, body: Body) -> None:
         raise InvalidTransaction("replayed", f"seq {body.seq} of this key is used or too old")
     else:
         row = ReplayRow(row.high, _bits(used | 1 << -ahead))
-    table[signer.party, signer.key] = row
+    table[key] = row
 
 
 def _bits(used: int) -> bytes:

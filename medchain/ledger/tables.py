@@ -12,9 +12,9 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar, overload
 
+from medchain._codecs import Codec, codec
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError
-from medchain.records import encode_record, from_value
 from medchain.storage.api import prefix_end
 
 __all__ = [
@@ -38,6 +38,10 @@ KEY_LIMIT = 400
 
 ROW_LIMIT = 1 << 20
 """Most bytes of one row."""
+
+RECENT_ROWS, RECENT_BYTES = 512, 512
+"""How many rows a table remembers as records, and how long they are at most: a row that a block has just written is
+often read by the next transaction. Only records that nobody can change are shared so."""
 
 _INT, _BYTES, _TEXT, _TUPLE = b"\x01", b"\x02", b"\x03", b"\x04"
 
@@ -116,12 +120,27 @@ def _item_key(item: Any) -> bytes:
 
 def map_key(contract: str, table: str, key: Key) -> bytes:
     """The key of a row in the state map."""
-    return hashlib.sha256(ROW_LABEL + encode([contract, table, plain_key(key)])).digest()
+    return hashlib.sha256(_map_prefix(contract, table) + encode(plain_key(key))).digest()
+
+
+def _map_prefix(contract: str, table: str) -> bytes:
+    """What is hashed before the key: label, the head of a list of three, contract and table."""
+    return ROW_LABEL + b"\x83" + encode(contract) + encode(table)
 
 
 def plain_key(key: Key) -> Any:
     """A key as a plain value: a tuple is a list."""
     return list(key) if isinstance(key, tuple) else key
+
+
+_TEXTS = frozenset((bytes, str))
+
+
+def _is_text(key: Key) -> bool:
+    """Whether a key is of bytes and text only, so that no other key is its equal (1 is that of True)."""
+    if type(key) is tuple:
+        return _TEXTS.issuperset(map(type, key))
+    return type(key) in _TEXTS
 
 
 def read_key(value: Any) -> Any:
@@ -152,6 +171,8 @@ class Table(Generic[V]):
         self.public = public
         self.name = ""
         self.contract = ""
+        self._recent: dict[bytes, tuple[Any, V]] = {}
+        self._places: dict[Key, tuple[bytes, bytes]] = {}
 
     def __set_name__(self, owner: Any, name: str) -> None:
         self.name = name
@@ -166,7 +187,10 @@ class Table(Generic[V]):
     def __get__(self, instance: Any, owner: type) -> TableView[V]: ...
 
     def __get__(self, instance: Any, owner: type) -> Table[V] | TableView[V]:
-        return self if instance is None else self.view(instance._rows)
+        if instance is None:
+            return self
+        view = instance.__dict__[self.name] = self.view(instance._rows)  # found before this from now on
+        return view
 
     @functools.cached_property
     def prefix(self) -> bytes:
@@ -177,9 +201,75 @@ class Table(Generic[V]):
         """The rows of this table in `rows`; writable only if `rows` is."""
         return TableView(rows.of(self) if isinstance(rows, OwnRows) else rows, self)
 
+    @functools.cached_property
+    def _codec(self) -> Codec:
+        return codec(self.value)
+
+    @functools.cached_property
+    def _map_prefix(self) -> bytes:
+        return _map_prefix(self.contract, self.name)
+
+    def order_key(self, key: Key) -> bytes:
+        """The key under which a row lies in a store; ValueError if it is too long."""
+        if _is_text(key) and (place := self._places.get(key)) is not None:
+            return place[0]
+        tail = order_key(key)
+        if len(tail) > KEY_LIMIT:
+            raise ValueError(f"a table key has at most {KEY_LIMIT} bytes, this one {len(tail)}")
+        return self.prefix + tail
+
     def map_key(self, key: Key) -> bytes:
         """The key of one of its rows in the state map."""
-        return map_key(self.contract, self.name, key)
+        return hashlib.sha256(self._map_prefix + encode(plain_key(key))).digest()
+
+    def place(self, key: Key) -> tuple[bytes, bytes]:
+        """The keys of a row in a store and in the state map; remembered, since rows that change, change again."""
+        if not _is_text(key):
+            return self.order_key(key), self.map_key(key)
+        found = self._places.get(key)
+        if found is None:
+            if len(self._places) >= RECENT_ROWS:
+                self._places.clear()
+            found = self._places[key] = self.order_key(key), self.map_key(key)
+        return found
+
+    def read(self, data: bytes) -> tuple[Any, V]:
+        """Key and record of a stored row.
+
+        Raises:
+            EncodingError: it is no row of this table.
+        """
+        found: tuple[Any, V] | None = self._recent.get(data)
+        if found is None:
+            pair = decode(data, limit=ROW_LIMIT)
+            if type(pair) is not list or len(pair) != 2:
+                raise EncodingError("a row is [key, record]")
+            found = read_key(pair[0]), self._codec.load(pair[1])
+            self._remember(data, found)
+        return found
+
+    def write(self, key: Key, record: V) -> bytes:
+        """A row as it is stored.
+
+        Raises:
+            TypeError: it is no record of this table, or holds another type than it declares.
+            ValueError: it is too large.
+        """
+        if type(record) is not self.value:
+            raise TypeError(
+                f"{self.contract}.{self.name} takes {self.value.__name__}, not {type(record).__name__}"
+            )
+        data = encode([plain_key(key), self._codec.dump(record)])
+        if len(data) > ROW_LIMIT:
+            raise ValueError(f"a row has at most {ROW_LIMIT} bytes, this one {len(data)}")
+        self._remember(data, (tuple(key) if isinstance(key, tuple) else key, record))
+        return data
+
+    def _remember(self, data: bytes, row: tuple[Any, V]) -> None:
+        if len(data) <= RECENT_BYTES and self._codec.lasting:
+            if len(self._recent) >= RECENT_ROWS:
+                self._recent.clear()
+            self._recent[data] = row
 
 
 class TableView(Generic[V]):
@@ -188,31 +278,19 @@ class TableView(Generic[V]):
     Stored rows are enc[key, record], so that iteration gives the keys back.
     """
 
+    __slots__ = ("_rows", "_table")
+
     def __init__(self, rows: Rows, table: Table[V]) -> None:
         self._rows = rows
         self._table = table
-        self._prefix = table.prefix
 
     def __repr__(self) -> str:
         return f"<table {self._table.contract}.{self._table.name} of {self._table.value.__name__}>"
 
-    def order_key(self, key: Key) -> bytes:
-        """The key under which a row lies in a store; ValueError if it is too long."""
-        tail = order_key(key)
-        if len(tail) > KEY_LIMIT:
-            raise ValueError(f"a table key has at most {KEY_LIMIT} bytes, this one {len(tail)}")
-        return self._prefix + tail
-
-    def _load(self, data: bytes) -> tuple[Any, V]:
-        pair = decode(data, limit=ROW_LIMIT)
-        if type(pair) is not list or len(pair) != 2:
-            raise EncodingError("a row is [key, record]")
-        return read_key(pair[0]), from_value(self._table.value, pair[1])
-
     def get(self, key: Key) -> V | None:
         """The record under `key`, or None."""
-        data = self._rows.get(self.order_key(key))
-        return None if data is None else self._load(data)[1]
+        data = self._rows.get(self._table.order_key(key))
+        return None if data is None else self._table.read(data)[1]
 
     def __getitem__(self, key: Key) -> V:
         found = self.get(key)
@@ -221,24 +299,20 @@ class TableView(Generic[V]):
         return found
 
     def __contains__(self, key: Key) -> bool:
-        return self._rows.get(self.order_key(key)) is not None
+        return self._rows.get(self._table.order_key(key)) is not None
 
     def __setitem__(self, key: Key, record: V) -> None:
-        if type(record) is not self._table.value:
-            raise TypeError(f"{self!r} takes {self._table.value.__name__}, not {type(record).__name__}")
-        data = b"\x82" + encode(plain_key(key)) + encode_record(record)
-        if len(data) > ROW_LIMIT:
-            raise ValueError(f"a row has at most {ROW_LIMIT} bytes, this one {len(data)}")
-        self._write(key, data)
+        rows: Any = self._rows
+        stored, mapped = self._table.place(key)
+        data = self._table.write(key, record)
+        rows.set(stored, data, mapped)
 
     def __delitem__(self, key: Key) -> None:
         if key not in self:
             raise KeyError(key)
-        self._write(key, None)
-
-    def _write(self, key: Key, data: bytes | None) -> None:
         rows: Any = self._rows
-        rows.set(self.order_key(key), data, self._table.map_key(key))
+        stored, mapped = self._table.place(key)
+        rows.set(stored, None, mapped)
 
     def items(
         self,
@@ -253,14 +327,18 @@ class TableView(Generic[V]):
         Args:
             start: first key, if given.
             stop: the key to stop before, if given.
-            under: only tuple keys that begin with these items, a tuple.
+            under: only tuple keys that begin with these items, a tuple; `start` and `stop` narrow what is under it.
             reverse: from the last to the first.
         """
-        base = self._prefix if under is None else self.order_key(under)
-        low = base if start is None else self.order_key(start)
-        high = prefix_end(base) if stop is None else self.order_key(stop)
+        base = self._table.prefix if under is None else self._table.order_key(under)
+        low, high = base, prefix_end(base)
+        if start is not None:
+            low = max(low, self._table.order_key(start))
+        if stop is not None:
+            end = self._table.order_key(stop)
+            high = end if high is None else min(high, end)
         for _, data in self._rows.scan(low, high, reverse=reverse):
-            yield self._load(data)
+            yield self._table.read(data)
 
     def keys(self, **bounds: Any) -> Iterator[Any]:
         """Keys in order; `bounds` as for `items`."""
@@ -274,4 +352,5 @@ class TableView(Generic[V]):
         return self.keys()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._rows.scan(self._prefix, prefix_end(self._prefix)))
+        prefix = self._table.prefix
+        return sum(1 for _ in self._rows.scan(prefix, prefix_end(prefix)))

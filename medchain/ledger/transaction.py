@@ -79,7 +79,7 @@ class Body:
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.seq < 1 << 62:
             raise ValueError("seq counts from 1")
-        if len({signer.party for signer in self.signers}) + _second_keys(self.signers) != len(self.signers):
+        if len(set(self.signers)) != len(self.signers):
             raise ValueError("a signer is named twice")
         message = self.message
         if type(message) is not list or len(message) != 2 or type(message[0]) is not str:
@@ -102,11 +102,6 @@ class Body:
     def id(self) -> bytes:
         """The transaction id: the hash of the signed bytes, known before anybody has signed."""
         return hashlib.sha256(self.signed_bytes).digest()
-
-
-def _second_keys(signers: tuple[SignerRef, ...]) -> int:
-    """How many signers are a second key of a party already named (a rotation is signed by the old and the new)."""
-    return len(set(signers)) - len({signer.party for signer in signers})
 
 
 def check_size(size: int) -> None:

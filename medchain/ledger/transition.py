@@ -187,7 +187,7 @@ class BlockBuilder:
         body = transaction.body
         contract = self._active[body.contract]
         overlay = Overlay(seen)
-        context = self._context(overlay, tuple(signer.party for signer in body.signers), transaction.id)
+        context = self._context(overlay, tuple([signer.party for signer in body.signers]), transaction.id)
         try:
             code = _call(contract, context, overlay, body.message)
         except EncodingError as error:
@@ -279,6 +279,8 @@ class BlockBuilder:
         return receipt
 
     def _set_timers(self, context: Context) -> None:
+        if not context.timers:
+            return
         table = LedgerTables.timers.view(self._state)
         for number, (at, contract, message) in enumerate(context.timers):
             timer = hashlib.sha256(TIMER_LABEL + encode([context.id, number])).digest()
@@ -316,7 +318,7 @@ class BlockBuilder:
 
     def _map(self) -> MapUpdate:
         """The state map after this block, old nodes touched."""
-        changes, before = self._state.map_changes, self._tip.map
+        changes, before = self._state.map_changes(), self._tip.map
         old = self.height - KEPT_VERSIONS
         touch = TOUCHED + 2 * len(changes) if before.oldest <= old else 0
         return before.updated_hashed(
@@ -372,7 +374,7 @@ def found(registry: Registry, genesis: Genesis, load: Load) -> Block:
             keys.admit(party, kind, None, genesis.time)
     establish(state, genesis)
     registry.active(state, 1)
-    update = PackedMap.empty(load).updated_hashed(state.map_changes, 0)
+    update = PackedMap.empty(load).updated_hashed(state.map_changes(), 0)
     log = CompactRange()
     header = Header(
         origin=genesis.origin,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from medchain.errors import MedchainError, StorageError, StorageFull
@@ -13,6 +11,7 @@ from medchain.errors import MedchainError, StorageError, StorageFull
 __all__ = ["guarded", "is_full", "nearly_full"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_PASSING = (MedchainError, ValueError, TypeError, MemoryError)
 
 
 def is_full(code: int | None) -> bool:
@@ -25,18 +24,25 @@ def nearly_full(path: Path) -> bool:
     return shutil.disk_usage(path).free < 1 << 20
 
 
-@contextmanager
-def guarded(action: str) -> Iterator[None]:
+class guarded:  # noqa: N801  # a context manager, used like the functions of contextlib
     """Let only documented errors out of an implementation; `action` says in the message what was going on.
 
-    `MedchainError`, ``ValueError``, ``TypeError`` and ``MemoryError`` pass as they are.
+    `MedchainError`, ``ValueError``, ``TypeError`` and ``MemoryError`` pass as they are. A class, because every read
+    goes through it and a generator costs more than a read from LMDB.
     """
-    try:
-        yield
-    except (MedchainError, ValueError, TypeError, MemoryError):
-        raise
-    except OSError as error:
-        kind = StorageFull if is_full(error.errno) else StorageError
-        raise kind(f"cannot {action}: {error}") from error
-    except Exception as error:
-        raise StorageError(f"cannot {action}: {type(error).__name__}: {error}") from error
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, _PASSING):
+            return
+        if isinstance(error, OSError):
+            full = is_full(error.errno)
+            raise (StorageFull if full else StorageError)(f"cannot {self.action}: {error}") from error
+        raise StorageError(f"cannot {self.action}: {type(error).__name__}: {error}") from error

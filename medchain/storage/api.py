@@ -11,6 +11,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 from medchain.errors import Locked
@@ -33,6 +34,9 @@ __all__ = [
 
 MAX_KEY = 511
 """Longest key, in bytes; the shortest has one byte."""
+
+AHEAD, LARGE = 16, 1 << 16
+"""Most pairs that a scan reads ahead of its reader; after a value of more than so many bytes it begins again at one."""
 
 MAX_VALUE = 16 << 20
 """Longest value, in bytes; a value may be empty."""
@@ -223,15 +227,18 @@ class Reader(ABC):
         self, start: bytes, end: bytes | None, reverse: bool, limit: int | None
     ) -> Iterator[tuple[bytes, bytes]]:
         # One guard around the loop would also translate what the caller's code throws into the generator.
-        with guarded("scan"):
+        guard = guarded("scan")
+        with guard:
             pairs = self._scan(start, end, reverse, limit)
+        ahead = 1  # twice as many each time: a look at the first pair costs one, a long scan little for each
         while True:
             self._check_usable()
-            with guarded("scan"):
-                pair = next(pairs, None)
-            if pair is None:
+            with guard:
+                run = list(islice(pairs, ahead))
+            yield from run
+            if len(run) < ahead:
                 return
-            yield pair
+            ahead = 1 if len(run[-1][1]) > LARGE else min(2 * ahead, AHEAD)
 
 
 class Snapshot(Reader):

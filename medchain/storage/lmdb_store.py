@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import lmdb
@@ -149,16 +149,13 @@ class _LmdbSnapshot(Snapshot):
 def _walk(
     cursor: lmdb.Cursor[bytes], start: bytes, end: bytes | None, reverse: bool
 ) -> Iterator[tuple[bytes, bytes]]:
-    if not reverse:
-        found = cursor.set_range(start) if start else cursor.first()
-        while found and (end is None or cursor.key() < end):
-            yield cursor.item()
-            found = cursor.next()
-        return
-    found = cursor.prev() if end is not None and cursor.set_range(end) else cursor.last()
-    while found and cursor.key() >= start:
-        yield cursor.item()
-        found = cursor.prev()
+    if reverse:
+        found = cursor.prev() if end is not None and cursor.set_range(end) else cursor.last()
+        pairs = cursor.iterprev() if found else iter(())
+        yield from takewhile(lambda pair: pair[0] >= start, pairs)
+    elif cursor.set_range(start) if start else cursor.first():
+        pairs = cursor.iternext()
+        yield from pairs if end is None else takewhile(lambda pair: pair[0] < end, pairs)
 
 
 def _delete_range(cursor: lmdb.Cursor[bytes], start: bytes, end: bytes | None) -> None:

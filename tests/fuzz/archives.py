@@ -236,7 +236,7 @@ def restored_base(data: bytes) -> Any:
 
 def stored_row_key() -> Read:
     """A row where it lies, as those read it who rebuild the state map."""
-    key = AccessContract.records.view(Archive(MemoryStore())).order_key(b"x")
+    key = AccessContract.records.order_key(b"x")
     return stored(key, lambda archive: row_map_key(key, archive.get(key) or b""))
 
 

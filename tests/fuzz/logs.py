@@ -50,7 +50,6 @@ from medchain.merkle import Head, InclusionProof, MapProof, leaf_hash
 from medchain.merkle.mapproof import map_leaf
 from medchain.storage import FileBlobs
 from medchain.storage.mark import Mark
-from medchain.storage.memory import MemoryStore
 
 LOG_KEY = SigningKey(b"a log that signs whatever comes.")
 MARKED = b"\x11" * 32
@@ -145,7 +144,7 @@ def stored(key: bytes, read: Callable[[Archive], Any]) -> Read:
 
 def stored_row(data: bytes) -> Any:
     """A row of a table, as anybody reads it who has the chain open."""
-    key = AccessContract.records.view(Archive(MemoryStore())).order_key(b"x")
+    key = AccessContract.records.order_key(b"x")
     return AccessContract.records.view(Archive(copy({key: data})))[b"x"]
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger.counting import Counting, NoteRow, Other, TotalRow
 
 from medchain.encoding import encode
 from medchain.errors import EncodingError
+from medchain.ledger.contract import Contract
 from medchain.ledger.state import NO_ROWS, Overlay
-from medchain.ledger.tables import KEY_LIMIT, ROW_LIMIT, map_key, order_key, plain_key, read_key
+from medchain.ledger.tables import (
+    KEY_LIMIT,
+    RECENT_ROWS,
+    ROW_LIMIT,
+    Table,
+    map_key,
+    order_key,
+    plain_key,
+    read_key,
+)
 
 items = st.binary(max_size=4) | st.text("\0aÿ", max_size=3) | st.integers(-(1 << 63), (1 << 63) - 1)
 keys = items | st.lists(items, max_size=3).map(tuple)
@@ -98,6 +109,22 @@ class TestView:
         assert list(view.keys(under=(256,), reverse=True)) == [(256, "b"), (256, "a")]
         assert len(list(view.keys(under=()))) == 10
 
+    def test_bounds_narrow_what_is_under_a_key(self) -> None:
+        """They replaced it once: a page of one shipment's readings went on with another's."""
+        view = self.view()
+        keys = [(number, name) for number in (1, 2, 3) for name in ("a", "b")]
+        for key in keys:
+            view[key] = NoteRow("")
+        for start in (None, (1,), (2, "a"), (2, "b"), (3,)):
+            for stop in (None, (1,), (2, "a"), (2, "b"), (2, "c"), (9,)):
+                expected = [
+                    key
+                    for key in keys
+                    if key[0] == 2 and (start is None or key >= start) and (stop is None or key < stop)
+                ]
+                assert list(view.keys(under=(2,), start=start, stop=stop)) == expected
+                assert list(view.keys(under=(2,), start=start, stop=stop, reverse=True)) == expected[::-1]
+
     def test_tables_do_not_see_one_another(self) -> None:
         rows = Overlay(NO_ROWS)
         Counting.notes.view(rows)["x"] = NoteRow("1")
@@ -125,7 +152,7 @@ class TestView:
         """A key of another type was a TypeError once."""
         rows = Overlay(NO_ROWS)
         view = Counting.notes.view(rows)
-        rows.set(view.order_key("x"), encode(stored), bytes(32))
+        rows.set(Counting.notes.order_key("x"), encode(stored), bytes(32))
         for read in (lambda: view["x"], lambda: list(view.items())):
             with pytest.raises(EncodingError):
                 read()
@@ -176,3 +203,73 @@ def test_a_running_scan_is_of_its_moment() -> None:
     rows.set(b"b", b"2", b"b")
     rows.set(b"c", None, b"c")
     assert list(scan) == [(b"c", b"3")]
+
+
+@frozen
+class ListsRow:
+    """A record in which something can be changed."""
+
+    by_name: dict[str, int]
+
+
+class Mutable(Contract):
+    name = "mutable"
+    rows = Table(ListsRow)
+
+
+class Pair(NamedTuple):
+    first: bytes
+    second: str
+
+
+class TestMemory:
+    """A table remembers rows and keys; nobody must notice."""
+
+    def test_gives_what_reading_the_bytes_gives(self) -> None:
+        rows = Overlay(NO_ROWS)
+        view = Counting.totals.view(rows)
+        for number in range(2 * RECENT_ROWS):
+            view[b"%d" % number] = TotalRow(number, number)
+        for number in range(2 * RECENT_ROWS):
+            assert view[b"%d" % number] == TotalRow(number, number)
+            stored = rows.get(Counting.totals.order_key(b"%d" % number))
+            assert stored == encode([b"%d" % number, {"total": number, "last": number}])
+
+    def test_is_bounded(self) -> None:
+        view = Counting.totals.view(Overlay(NO_ROWS))
+        for number in range(3 * RECENT_ROWS):
+            view[b"%d" % number] = TotalRow(number, number)
+        assert len(Counting.totals._recent) <= RECENT_ROWS >= len(Counting.totals._places)
+
+    def test_of_what_can_be_changed_each_reader_has_its_own(self) -> None:
+        view = Mutable.rows.view(Overlay(NO_ROWS))
+        written = ListsRow({"a": 1})
+        view["x"] = written
+        written.by_name["a"] = 2
+        view["x"].by_name["a"] = 3
+        assert view["x"] == ListsRow({"a": 1})
+
+    def test_a_key_is_not_taken_for_its_equal_of_another_type(self) -> None:
+        view = Counting.notes.view(Overlay(NO_ROWS))
+        for key, equal in ((1, True), ((1, "a"), (True, "a"))):
+            view[key] = NoteRow("1")
+            for use in (view.get, view.__getitem__, view.__contains__):
+                with pytest.raises(TypeError, match="bool"):
+                    use(equal)
+            with pytest.raises(TypeError, match="bool"):
+                view[equal] = NoteRow("2")
+
+    def test_keys_come_back_as_they_would_from_a_store(self) -> None:
+        view = Counting.notes.view(Overlay(NO_ROWS))
+        view[Pair(b"a", "b")] = NoteRow("1")
+        (key,) = view
+        assert type(key) is tuple
+        assert key == (b"a", "b")
+
+    def test_a_row_of_another_table_is_no_row_of_this_one(self) -> None:
+        rows = Overlay(NO_ROWS)
+        Counting.overall.view(rows)["x"] = TotalRow(1, 1)
+        data = rows.get(Counting.overall.order_key("x"))
+        rows.set(Counting.notes.order_key("x"), data, bytes(32))
+        with pytest.raises(EncodingError):
+            Counting.notes.view(rows)["x"]

@@ -27,6 +27,7 @@ __all__ = [
     "leaf_hashes",
     "node_hashes",
     "piece_hashes",
+    "root_of_hashes",
     "sha256",
     "sha256_many",
     "tree_root",
@@ -142,6 +143,15 @@ def tree_root(leaves: Iterable[bytes]) -> bytes:
     iterator = iter(leaves)
     while chunk := list(islice(iterator, _CHUNK)):
         root.append(_hash_many_into(_LEAF, chunk))
+    return root.finish()
+
+
+def root_of_hashes(hashes: bytes) -> bytes:
+    """The root of the RFC 9162 tree whose leaves have these hashes, end to end, at least one."""
+    if not hashes or len(hashes) % 32:
+        raise ValueError("hashes of 32 bytes, one or more")
+    root = _Root()
+    root.append(bytearray(hashes))
     return root.finish()
 
 

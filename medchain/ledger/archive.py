@@ -20,11 +20,13 @@ Numbers are 8 bytes, big-endian; a tile's level is one byte. One block is one at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from attrs import frozen
 
-from medchain._native import node_hashes
+from medchain._native import root_of_hashes
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError, InvalidBlock, NewerFormat, NotAChain, StorageError
 from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
@@ -56,6 +58,9 @@ TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 UNKNOWN = bytes(32)
 """Stands in a tile of a restored chain for a hash from before."""
+
+Tiles: TypeAlias = Callable[[int, int], bytes | None]
+"""Gives a tile by its level and index; None if there is none."""
 
 RUN = 1_024
 """Leaves that are read at once when many are."""
@@ -263,20 +268,22 @@ class Archive:
             StorageError: it is before the snapshot from which this chain was restored.
             InvalidBlock: it is missing.
         """
+        return self._node(self.tile, level, index)
+
+    def _node(self, tile_at: Tiles, level: int, index: int) -> bytes:
         tile_level, below = divmod(level, TILE_HEIGHT)
         first = index << below
-        tile = self.tile(tile_level, first // TILE_WIDTH) or b""
         start = first % TILE_WIDTH
-        hashes = tile[32 * start : 32 * (start + (1 << below))]
-        if len(hashes) != 32 << below or UNKNOWN in (
-            hashes[at : at + 32] for at in range(0, len(hashes), 32)
-        ):
-            return self._pinned(level, index)
-        while len(hashes) > 32:
-            hashes = node_hashes(hashes)
-        return hashes
+        hashes = (tile_at(tile_level, first // TILE_WIDTH) or b"")[32 * start : 32 * (start + (1 << below))]
+        if len(hashes) != 32 << below or _some_unknown(hashes):
+            return self._pinned(tile_at, level, index)
+        return hashes if below == 0 else root_of_hashes(hashes)
 
-    def _pinned(self, level: int, index: int) -> bytes:
+    def _nodes(self) -> Callable[[int, int], bytes]:
+        """`node` for several nodes of one moment: each tile is read once."""
+        return functools.partial(self._node, functools.cache(self.tile))
+
+    def _pinned(self, tile_at: Tiles, level: int, index: int) -> bytes:
         """A node that no tile has: of the border of a snapshot, or over one such and what came later."""
         base = self.base
         if base is None or index << level >= base.size:
@@ -288,7 +295,8 @@ class Archive:
             raise StorageError(
                 f"this chain was restored from a snapshot at size {base.size}; what was logged before is not here"
             )
-        return node_hash(self.node(level - 1, 2 * index), self.node(level - 1, 2 * index + 1))
+        left, right = (self._node(tile_at, level - 1, child) for child in (2 * index, 2 * index + 1))
+        return node_hash(left, right)
 
     @property
     def base(self) -> Base | None:
@@ -301,15 +309,15 @@ class Archive:
 
     def prove_inclusion(self, index: int, size: int) -> InclusionProof:
         """That leaf `index` is in the log of `size` leaves."""
-        return prove_inclusion(index, size, self.node)
+        return prove_inclusion(index, size, self._nodes())
 
     def prove_consistency(self, old: int, new: int) -> ConsistencyProof:
         """That the log of `new` leaves begins with that of `old`."""
-        return prove_consistency(old, new, self.node)
+        return prove_consistency(old, new, self._nodes())
 
     def head(self, size: int) -> Head:
         """The head that the log had at `size`."""
-        return Head(size, root_of(size, self.node))
+        return Head(size, root_of(size, self._nodes()))
 
     def tile(self, level: int, index: int) -> bytes | None:
         """A stored tile; None if there is none."""
@@ -365,6 +373,10 @@ class Archive:
             tile += hashed
         for (level, index), tile in changed.items():
             batch.put(tile_key(level, index), bytes(tile))
+
+
+def _some_unknown(hashes: bytes) -> bool:
+    return UNKNOWN in hashes and UNKNOWN in (hashes[at : at + 32] for at in range(0, len(hashes), 32))
 
 
 def _read_number(data: bytes) -> int:

@@ -98,16 +98,21 @@ def test_pairs(kernel: str) -> None:
 def test_root_in_bounded_memory(kernel: str, count: int) -> None:
     leaves = [i.to_bytes(32, "big") for i in range(count)]
     level = [sha256(b"\x00" + leaf).digest() for leaf in leaves] or [sha256(b"").digest()]
+    hashes = b"".join(level)
     while len(level) > 1:
         pairs = [sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
         level = pairs + level[len(level) // 2 * 2 :]
     assert _native.tree_root(iter(leaves)) == level[0]
     assert _native.tree_root_of(b"".join(leaves), 32) == level[0]
+    assert count == 0 or _native.root_of_hashes(hashes) == level[0]
 
 
 def test_mistakes_are_told() -> None:
     with pytest.raises(ValueError, match="pairs"):
         _native.node_hashes(bytes(65))
+    for hashes in (b"", bytes(33)):
+        with pytest.raises(ValueError, match="one or more"):
+            _native.root_of_hashes(hashes)
     for size in (0, -1):
         with pytest.raises(ValueError, match="one byte or more"):
             _native.piece_hashes(b"data", size)

@@ -19,7 +19,7 @@ from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.draft import Attachment, signer_ref
 from medchain.ledger.entry import Entry, Genesis, Kind
-from medchain.ledger.note import Note
+from medchain.ledger.note import Note, NoteSigner
 from medchain.ledger.registry import Registry
 from medchain.ledger.state import Overlay
 from medchain.ledger.system import WINDOW, LedgerTables, highest
@@ -195,8 +195,7 @@ class Writer:
             if self.mark is not None:
                 self.mark.advance(head)
             text = Checkpoint.text(self._genesis.origin, head)
-            signature = self._log_key.sign(text.encode())
-            note = Note(text, ()).signed_with(self._genesis.origin, self._log_key.public, signature)
+            note = Note(text, ()).signed_with(NoteSigner(self._genesis.origin, self._log_key).sign(text))
             self._archive.keep_checkpoint(bytes(note))
             self._signed = Checkpoint(self._genesis.origin, head, note)
             return self._signed

@@ -1,4 +1,4 @@
-"""Signed notes and verifier keys as C2SP signed-note specifies them; Ed25519 signatures (type 0x01).
+"""Signed notes and verifier keys as C2SP signed-note specifies them.
 
 A note is text, an empty line, and signature lines ``— <name> base64(key id ‖ signature)``. Signatures of unknown keys
 are ignored, one of a known key that does not verify refuses the note.
@@ -13,27 +13,56 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from medchain.errors import InvalidSignature, MalformedProof, UntrustedSigner
-from medchain.keys.signing import verify
+from medchain.errors import MalformedProof, UntrustedSigner
+from medchain.keys.cosigning import CosignKey
+from medchain.keys.signing import SigningKey
+from medchain.ledger.cosignature import (
+    ED25519,
+    ED25519_COSIGNATURE,
+    KINDS,
+    MLDSA44_COSIGNATURE,
+    Kind,
+    ed25519_message,
+    mldsa44_message,
+    stamped,
+)
 from medchain.ledger.entry import check_origin
 from medchain.records import short
 
-__all__ = ["NOTE_LIMIT", "Note", "NoteSignature", "VerifierKey", "decode_base64", "utf8_text"]
+__all__ = ["NOTE_LIMIT", "Note", "NoteSignature", "NoteSigner", "VerifierKey", "decode_base64", "utf8_text"]
 
 NOTE_LIMIT = 128 * 1024
 """Most bytes of a note; room for more than 16 post-quantum signatures."""
 
 SIGNATURES_LIMIT = 64
-ED25519 = 0x01
 
 
 @frozen
 class VerifierKey:
-    """A public key with the name under which it signs: a vkey, ``<name>+<key id>+<base64 of type and key>``."""
+    """A public key with the name under which it signs: a vkey, ``<name>+<key id>+<base64 of type and key>``.
+
+    Attributes:
+        name: of the signer; a log signs under its origin.
+        key: the public key.
+        type: identifier byte of its signatures: 0x01 Ed25519, 0x04 Ed25519 cosignature, 0x06 ML-DSA-44 cosignature.
+    """
 
     name: str
     key: bytes = field(repr=short)
     type: int = ED25519
+
+    def __attrs_post_init__(self) -> None:
+        if self.type not in KINDS or len(self.key) != self.kind.key_size:
+            raise ValueError(f"no key of type 0x{self.type:02x} has {len(self.key)} bytes")
+
+    @property
+    def kind(self) -> Kind:
+        """What its signatures are."""
+        return KINDS[self.type]
+
+    def line(self, signature: bytes) -> NoteSignature:
+        """The line of a note that holds a signature by this key."""
+        return NoteSignature(self.name, self.id, signature)
 
     @property
     def id(self) -> bytes:
@@ -45,7 +74,7 @@ class VerifierKey:
         """Read a vkey.
 
         Raises:
-            MalformedProof: it is none, its key id is not that of its key, or it is of a type other than Ed25519.
+            MalformedProof: it is none, its key id is not that of its key, or it is of a type that is not known here.
         """
         name, _, rest = text.partition("+")
         hexed, _, encoded = rest.partition("+")
@@ -54,8 +83,10 @@ class VerifierKey:
         except ValueError as error:
             raise MalformedProof(f"verifier key: {error}") from error
         material = decode_base64(encoded, "verifier key")
-        if len(material) != 33 or material[0] != ED25519:
-            raise MalformedProof("verifier key: not an Ed25519 key (type 0x01, 32 bytes)")
+        kind = KINDS.get(material[0]) if material else None
+        if kind is None or len(material) != 1 + kind.key_size:
+            known = ", ".join(f"{each.name} (0x{type:02x})" for type, each in KINDS.items())
+            raise MalformedProof(f"verifier key: not a key of one of the types {known}")
         found = cls(name, material[1:], material[0])
         if hexed != found.id.hex():
             raise MalformedProof(f"verifier key: its id is {found.id.hex()}, not {hexed[:16]!r}")
@@ -67,7 +98,7 @@ class VerifierKey:
 
 @frozen
 class NoteSignature:
-    """One signature line of a note."""
+    """One signature line of a note; a cosignature begins with its time."""
 
     name: str
     key_id: bytes = field(repr=short)
@@ -75,6 +106,51 @@ class NoteSignature:
 
     def __str__(self) -> str:
         return f"— {self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
+
+
+@frozen
+class NoteSigner:
+    """Who signs notes: a name and a private key.
+
+    Attributes:
+        name: under which it signs.
+        private: an Ed25519 or an ML-DSA-44 key.
+        type: of its signatures; of ML-DSA-44 there are cosignatures only.
+    """
+
+    name: str
+    private: SigningKey | CosignKey = field(repr=False)
+    type: int = ED25519
+
+    @classmethod
+    def cosigner(cls, name: str, private: SigningKey | CosignKey) -> NoteSigner:
+        """One that cosigns checkpoints, as witnesses do."""
+        return cls(
+            name, private, ED25519_COSIGNATURE if isinstance(private, SigningKey) else MLDSA44_COSIGNATURE
+        )
+
+    @property
+    def key(self) -> VerifierKey:
+        """What its signatures are verified with."""
+        return VerifierKey(self.name, self.private.public, self.type)
+
+    def sign(self, text: str, time: int | None = None) -> NoteSignature:
+        """The signature line for a note text.
+
+        Args:
+            text: of the note; cosigners sign checkpoints only.
+            time: for a cosignature: now, in seconds since the epoch.
+        """
+        if self.type == ED25519:
+            return self.key.line(self.private.sign(text.encode()))
+        if time is None:
+            raise TypeError("a cosignature names its time")
+        message = (
+            ed25519_message(text, time)
+            if self.type == ED25519_COSIGNATURE
+            else mldsa44_message(self.name, text, time)
+        )
+        return self.key.line(stamped(time, self.private.sign(message)))
 
 
 @frozen
@@ -104,10 +180,9 @@ class Note:
     def __bytes__(self) -> bytes:
         return str(self).encode()
 
-    def signed_with(self, name: str, public_key: bytes, signature: bytes) -> Note:
-        """The note with one more Ed25519 signature of its text."""
-        line = NoteSignature(name, VerifierKey(name, public_key).id, signature)
-        return Note(self.text, (*self.signatures, line))
+    def signed_with(self, *lines: NoteSignature) -> Note:
+        """The note with more signatures of its text."""
+        return Note(self.text, (*self.signatures, *lines))
 
     def verified_by(self, keys: Iterable[VerifierKey]) -> tuple[VerifierKey, ...]:
         """Which of `keys` signed it; never empty.
@@ -122,9 +197,7 @@ class Note:
             key = known.get((line.name, line.key_id))
             if key is None:
                 continue
-            if len(line.signature) != 64:
-                raise InvalidSignature(f"signature of {line.name}: {len(line.signature)} bytes, not 64")
-            verify(key.key, self.text.encode(), line.signature)
+            key.kind.verify(key.name, key.key, self.text, line.signature)
             found[key] = None
         if not found:
             signers = ", ".join(sorted({line.name for line in self.signatures}))[:200]

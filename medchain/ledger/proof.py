@@ -15,7 +15,7 @@ from attrs import field, frozen
 from medchain.errors import EncodingError, MalformedProof
 from medchain.ledger.checkpoint import Checkpoint, parse_number
 from medchain.ledger.note import decode_base64, utf8_text
-from medchain.ledger.trust import Trust
+from medchain.ledger.trust import Trust, Vouchers
 from medchain.merkle import InclusionProof
 from medchain.records import decode_record, encode_record, short
 
@@ -62,15 +62,15 @@ class LogProof:
     checkpoint: Checkpoint
     extra: bytes = field(repr=short)
 
-    def verify(self, leaf: bytes, trust: Trust) -> tuple[str, ...]:
-        """Check that `leaf` is in the log that `trust` believes; the vkeys that vouch for it.
+    def verify(self, leaf: bytes, trust: Trust) -> Vouchers:
+        """Check that `leaf` is in the log that `trust` believes; who vouches for it.
 
         Raises:
             VerificationError: untrusted, wrong signature, or the path does not lead to the root.
         """
-        signers = trust.verify(self.checkpoint)
+        vouchers = trust.verify(self.checkpoint)
         self.inclusion.verify(leaf, index=self.inclusion.index, head=self.checkpoint.head)
-        return tuple(map(str, signers))
+        return vouchers
 
     @classmethod
     def parse(cls, data: str | bytes) -> LogProof:

@@ -15,7 +15,7 @@ from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
 from medchain.ledger.proof import LogProof, StateExtra, read_extra
 from medchain.ledger.tables import ROW_LIMIT, Table, map_key, read_key
 from medchain.ledger.transaction import Transaction
-from medchain.ledger.trust import Trust
+from medchain.ledger.trust import Trust, Vouchers
 from medchain.merkle import Head, MapProof
 from medchain.records import from_value
 
@@ -108,10 +108,10 @@ def verify(data: bytes | str, kind: type[T], *, trust: Trust) -> Verified[T]:
         if place not in kind.__dict__.get("__tables__", (place,)):
             raise MalformedProof(f"the proof is about a row of {place[0]}.{place[1]}, not a {kind.__name__}")
         return _state(proof, extra, trust, lambda value: from_value(kind, value))
-    signers = proof.verify(extra.leaf, trust)
+    vouchers = proof.verify(extra.leaf, trust)
     leaf = _leaf(extra.leaf, trust, proof)
     value = leaf if isinstance(leaf, kind) else _event(leaf, kind)
-    return Verified(value, trust.origin, _as_of(proof, leaf), signers, signers)
+    return Verified(value, trust.origin, _as_of(proof, leaf), *_names(vouchers))
 
 
 def _absence(proof: LogProof, extra: StateExtra, trust: Trust) -> Verified[Any]:
@@ -183,7 +183,7 @@ def _event(leaf: Entry | Header, kind: type[T]) -> T:
 def _state(
     proof: LogProof, extra: StateExtra, trust: Trust, read: Callable[[Any], Any], absent: bool = False
 ) -> Verified[Any]:
-    signers = proof.verify(extra.header, trust)
+    vouchers = proof.verify(extra.header, trust)
     header = _leaf(extra.header, trust, proof)
     if not isinstance(header, Header):
         raise MalformedProof("a state proof is about a header")
@@ -196,7 +196,12 @@ def _state(
     if value is None and not absent:
         raise MalformedProof("the proof shows that there is no such row")
     place = (extra.contract, extra.table, read_key(extra.key))
-    return Verified(value, trust.origin, _as_of(proof, header), signers, signers, place)
+    return Verified(value, trust.origin, _as_of(proof, header), *_names(vouchers), place)
+
+
+def _names(vouchers: Vouchers) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who vouches for order, and who for state, by their vkeys."""
+    return tuple(map(str, vouchers.order)), tuple(map(str, vouchers.log))
 
 
 def _row_hash(row: bytes | None) -> bytes | None:

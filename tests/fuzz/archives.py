@@ -28,7 +28,7 @@ from medchain.errors import EncodingError, InvalidBlock
 from medchain.ledger.archive import Archive, pin_key, row_map_key
 from medchain.ledger.audit import audit
 from medchain.ledger.entry import Header, parse_leaf
-from medchain.ledger.note import Note, VerifierKey
+from medchain.ledger.note import Note, NoteSigner, VerifierKey
 from medchain.ledger.registry import Registry
 from medchain.ledger.restoring import restore
 from medchain.ledger.snapshot import FIRST_LINE, VERSION, SnapshotHead, SnapshotReader
@@ -166,7 +166,7 @@ def _restored(leaves: tuple[bytes, bytes], pairs: Sequence[tuple[bytes, bytes]])
         if isinstance(first, Header) and first.genesis is not None:
             chain = first.genesis.id
     said = mc.Checkpoint.text(real.origin, head)
-    note = Note(said, ()).signed_with(real.origin, LOG_KEY.public, LOG_KEY.sign(said.encode()))
+    note = Note(said, ()).signed_with(NoteSigner(real.origin, LOG_KEY).sign(said))
     told = SnapshotHead(*leaves, (head.root,), hashed[1:], hashed[:1], bytes(note), len(pairs))
     rows = b"".join(
         len(key).to_bytes(2, "big") + len(row).to_bytes(4, "big") + key + row for key, row in pairs

@@ -39,7 +39,7 @@ from medchain.ledger.draft import signer_ref
 from medchain.ledger.entry import LEAF_LIMIT, Concern, Entry, Header, Kind, Outcome, parse_leaf
 from medchain.ledger.governance import Governance
 from medchain.ledger.keys import Keys
-from medchain.ledger.note import Note, VerifierKey
+from medchain.ledger.note import Note, NoteSigner, VerifierKey
 from medchain.ledger.proof import EntryExtra, LogProof, StateExtra, extra_bytes
 from medchain.ledger.registry import Registry
 from medchain.ledger.system import highest
@@ -84,7 +84,7 @@ def _logged(leaf: bytes, extra: bytes) -> bytes:
     """A proof of the only leaf of a log, signed by the log's own key."""
     head, origin = Head(1, leaf_hash(leaf)), _mad_trust().origin
     said = mc.Checkpoint.text(origin, head)
-    note = Note(said, ()).signed_with(origin, LOG_KEY.public, LOG_KEY.sign(said.encode()))
+    note = Note(said, ()).signed_with(NoteSigner(origin, LOG_KEY).sign(said))
     return bytes(LogProof(InclusionProof(0, 1, ()), mc.Checkpoint(origin, head, note), extra))
 
 

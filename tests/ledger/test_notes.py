@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 import vectors
+from attrs import evolve
 from ledger.counting import Add
 from ledger.world import World
 
@@ -133,11 +135,11 @@ class TestNotes:
             note.verified_by([])
         with pytest.raises(InvalidSignature):
             Note("other\n", note.signatures).verified_by([mine])
-        bad = note.signed_with(mine.name, mine.key, bytes(64))
+        bad = note.signed_with(mine.line(bytes(64)))
         with pytest.raises(InvalidSignature):
             bad.verified_by([mine])
         with pytest.raises(InvalidSignature, match="not 64"):
-            note.signed_with(mine.name, mine.key, bytes(63)).verified_by([mine])
+            note.signed_with(mine.line(bytes(63))).verified_by([mine])
 
 
 class TestCheckpoints:
@@ -187,14 +189,12 @@ class TestTrust:
         known = world.chain.trust
         return Trust(known.log_keys, known.chain, known.tag, {bytes(32): "Dr. Wu"})
 
-    def test_round_trip(self, world: World, tmp_path: object) -> None:
+    def test_round_trip(self, world: World, tmp_path: Path) -> None:
         trust = self.trust(world)
         read = Trust.parse(str(trust))
         assert read == trust
         assert read.names == trust.names
-        from pathlib import Path
-
-        path = Path(str(tmp_path)) / "clinic.trust"
+        path = tmp_path / "clinic.trust"
         trust.save(path)
         assert Trust.load(path) == trust
 
@@ -204,7 +204,21 @@ class TestTrust:
             "# a comment\n\n" + text.replace("\nlog", "\nlog ").replace("\n", "\r\n")
         ) == self.trust(world)
         key = str(world.chain.trust.log_keys[0])
-        assert Trust.parse(text.replace(key, key + " https://log.example/")) == self.trust(world)
+        placed = Trust.parse(text.replace(key, key + " https://log.example/"))
+        assert placed.urls == ("https://log.example/",)
+        assert Trust.parse(str(placed)) == placed
+        assert evolve(placed, urls=(None,)) == self.trust(world)
+
+    def test_octets_beyond_ascii_are_opaque(self, world: World, tmp_path: Path) -> None:
+        """Blanks are space and tab, and comments may hold any octet (tlog-policy, Character set)."""
+        text = str(self.trust(world)).encode()
+        assert Trust.parse(text + b"# \xff\xfe\n") == self.trust(world)
+        key = str(world.chain.trust.log_keys[0]).encode()
+        placed = Trust.parse(text.replace(key, key + b"\thttps://log.example/\xff\xc2\xa0"))
+        placed.save(tmp_path / "trust")
+        assert Trust.load(tmp_path / "trust") == placed
+        with pytest.raises(MalformedProof, match="control"):
+            Trust.parse(text + b"# \x1b\n")
 
     def test_malformed(self, world: World) -> None:
         text = str(self.trust(world))
@@ -235,17 +249,15 @@ class TestTrust:
         with pytest.raises(MalformedProof, match="carry one name"):
             Trust.parse(text + "log EnochRoot+af0cfe78+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop\n")
         with pytest.raises(MalformedProof, match="at most"):
-            Trust.parse("#" * 70_000)
-        with pytest.raises(MalformedProof, match="UTF-8"):
+            Trust.parse("#" * 600_000)
+        with pytest.raises(MalformedProof, match="is text"):
             Trust.parse("\ud800")
 
-    def test_files(self, tmp_path: object) -> None:
-        from pathlib import Path
-
-        path = Path(str(tmp_path)) / "trust"
+    def test_files(self, tmp_path: Path) -> None:
+        path = tmp_path / "trust"
         with pytest.raises(FileNotFoundError):
             Trust.load(path)
-        for data in (b"", b"\xff\xfe", b"#" * 100_000):
+        for data in (b"", b"\xff\xfe", b"#" * 600_000):
             path.write_bytes(data)
             with pytest.raises(MalformedProof):
                 Trust.load(path)

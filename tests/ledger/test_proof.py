@@ -16,6 +16,7 @@ from medchain.encoding import decode, encode
 from medchain.errors import MalformedProof, MedchainError, UntrustedSigner, VerificationError
 from medchain.ledger.entry import Entry, Header, Kind
 from medchain.ledger.keys import Keys, PartyRow
+from medchain.ledger.note import NoteSigner
 from medchain.ledger.proof import LogProof, StateExtra, extra_bytes, read_extra
 from medchain.ledger.trust import Trust
 from medchain.ledger.verify import AsOf, moment
@@ -307,7 +308,7 @@ class TestForm:
         for leaf in (b"", b"\1", b"\7", good[:-1], b"\1" + encode({**plain, "content": b"no transaction"})):
             tree = LogTree([leaf])
             text = Checkpoint.text(world.chain.origin, tree.head)
-            note = Note(text, ()).signed_with(world.chain.origin, key.public, key.sign(text.encode()))
+            note = Note(text, ()).signed_with(NoteSigner(world.chain.origin, key).sign(text))
             proof = LogProof(
                 tree.prove_inclusion(0),
                 Checkpoint(world.chain.origin, tree.head, note),

@@ -7,7 +7,7 @@ is stable across versions; the text is for people and may change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "BlobMissing",
     "ConsensusError",
     "ContractError",
+    "Forked",
     "EncodingError",
     "Erased",
     "InvalidBlock",
@@ -28,14 +29,17 @@ __all__ = [
     "MedchainError",
     "NewerFormat",
     "NotAChain",
+    "NotWitnessed",
     "Pending",
     "PolicyError",
     "PolicySyntaxError",
     "Refused",
+    "Rewound",
     "RootMismatch",
     "SealingError",
     "StorageError",
     "StorageFull",
+    "Unreachable",
     "UntrustedSigner",
     "VerificationError",
 ]
@@ -101,6 +105,22 @@ class UntrustedSigner(VerificationError):
     """Nobody who is trusted has signed."""
 
     code = "untrusted-signer"
+
+
+class Forked(VerificationError):
+    """A log has signed two histories that contradict each other. ``evidence`` convicts it without further ado."""
+
+    code = "forked"
+
+    def __init__(self, message: str, *, evidence: bytes) -> None:
+        super().__init__(message)
+        self.evidence = evidence
+
+
+class Rewound(VerificationError):
+    """A log shows less than it has shown before. It proves nothing alone: a cache may be old."""
+
+    code = "rewound"
 
 
 class EncodingError(MedchainError):
@@ -272,6 +292,22 @@ class BlobDamaged(StorageError):
     """A stored blob does not match its hash."""
 
     code = "blob-damaged"
+
+
+class Unreachable(MedchainError):
+    """A server has not answered as it should: not at all, not in time, with too much, or with an error."""
+
+    code = "unreachable"
+
+
+class NotWitnessed(MedchainError):
+    """Too few witnesses have cosigned a checkpoint. ``refusals`` says by name what came of each."""
+
+    code = "not-witnessed"
+
+    def __init__(self, message: str, *, refusals: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.refusals = dict(refusals)
 
 
 class ConsensusError(MedchainError):

@@ -1,0 +1,8 @@
+"""Published logs: publishing, witnessing, following and auditing in the formats of the transparency community."""
+
+from medchain._lazy import lazy
+
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {},
+)

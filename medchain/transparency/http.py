@@ -1,0 +1,184 @@
+"""Requests to servers that may be hostile: one answer of bounded size within a bounded time, or `Unreachable`.
+
+No redirect is followed, whatever it leads to. A body is cut off at its limit, packed or unpacked. The whole exchange
+has one deadline, which slow senders cannot put off.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import zlib
+from contextlib import suppress
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from medchain.errors import Unreachable
+from medchain.records import short
+
+__all__ = ["Answer", "Server"]
+
+SECONDS = 30.0
+_CHUNK = 1 << 16
+_AGENT = {"User-Agent": "medchain", "Accept-Encoding": "gzip, identity"}
+
+
+@frozen
+class Answer:
+    """What a server has answered.
+
+    Attributes:
+        status: HTTP status code.
+        type: its content type, without parameters; empty if it names none.
+        body: at most as long as was asked for, unpacked.
+    """
+
+    status: int
+    type: str
+    body: bytes = field(repr=short)
+
+
+class Server:
+    """One HTTP server, by a URL to which paths are added; keeps its connection. For one thread at a time.
+
+    Args:
+        url: ``http://`` or ``https://``, a host, perhaps a port and a path. No user name, query or fragment.
+        seconds: how long a whole exchange may take.
+    """
+
+    def __init__(self, url: str, *, seconds: float = SECONDS) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"not a URL of the form http(s)://host[:port][/path]: {url!r}")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("a URL with a user name or a password would show in messages and logs")
+        self.url = url.rstrip("/")
+        self._host, self._port = parts.hostname, parts.port
+        self._tls = parts.scheme == "https"
+        self._path = parts.path.rstrip("/")
+        self._seconds = seconds
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __repr__(self) -> str:
+        return f"<Server {self.url}>"
+
+    def get(self, path: str, *, limit: int) -> Answer:
+        """Fetch what lies under `path`.
+
+        Raises:
+            Unreachable: no whole answer within the time, or one of more than `limit` bytes.
+        """
+        return self._ask("GET", path, None, limit)
+
+    def post(self, path: str, body: bytes, *, limit: int) -> Answer:
+        """Send `body` to `path`. Raises as `get`."""
+        return self._ask("POST", path, body, limit)
+
+    def _ask(self, method: str, path: str, body: bytes | None, limit: int) -> Answer:
+        kept = self._connection is not None
+        try:
+            return self._exchange(method, path, body, limit)
+        except (http.client.RemoteDisconnected, ConnectionError) as error:
+            self.close()
+            if not kept:
+                raise self._unreachable(path, error) from error
+        except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
+            self.close()
+            raise self._unreachable(path, error) from error
+        except BaseException:
+            self.close()
+            raise
+        try:  # the server had closed the connection that was kept
+            return self._exchange(method, path, body, limit)
+        except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
+            self.close()
+            raise self._unreachable(path, error) from error
+
+    def _unreachable(self, path: str, error: Exception) -> Unreachable:
+        return Unreachable(f"{self.url}/{path}: {type(error).__name__}: {error}")
+
+    def _exchange(self, method: str, path: str, body: bytes | None, limit: int) -> Answer:
+        connection = self._connect()
+        with _Deadline(connection.sock, self._seconds) as deadline:
+            try:
+                connection.request(method, f"{self._path}/{path}", body, _AGENT)
+                response = connection.getresponse()
+                data = _body(response, limit)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                if deadline.passed:
+                    raise TimeoutError(f"no whole answer within {self._seconds:g} s") from error
+                raise
+        if response.will_close:
+            self.close()
+        return Answer(response.status, response.headers.get_content_type() if response.headers else "", data)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            if self._tls:
+                context = ssl.create_default_context()
+                self._connection = http.client.HTTPSConnection(
+                    self._host, self._port, timeout=self._seconds, context=context
+                )
+            else:
+                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=self._seconds)
+            self._connection.connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Give up the connection; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _body(response: http.client.HTTPResponse, limit: int) -> bytes:
+    """The body, unpacked; ValueError if it is longer than `limit` or packed in an unknown way."""
+    packing = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if packing not in ("identity", "gzip"):
+        raise ValueError(f"a body packed by {packing[:20]!r}")
+    packed = response.read(limit + 1)
+    if len(packed) > limit:
+        raise ValueError(f"a body of more than {limit} bytes")
+    if response.length:
+        raise ValueError(f"a body that ends {response.length} bytes early")
+    if packing == "identity":
+        return packed
+    unpacker = zlib.decompressobj(wbits=31)
+    data = unpacker.decompress(packed, limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"a body that unpacks to more than {limit} bytes")
+    if not unpacker.eof or unpacker.unused_data:
+        raise ValueError("a body that is not one whole gzip stream")
+    return data
+
+
+class _Deadline:
+    """Cuts a connection off when the time is up: the time limit of a socket begins anew with each byte."""
+
+    def __init__(self, connected: Any, seconds: float) -> None:
+        self._socket = connected
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self.passed = False
+
+    def _cut(self) -> None:
+        self.passed = True
+        with suppress(OSError):  # it has been closed meanwhile
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()

@@ -21,7 +21,7 @@ from medchain.ledger.contract import Contract
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor
 from medchain.ledger.events import Cursor, EventReader
 from medchain.ledger.keys import current_party
-from medchain.ledger.note import VerifierKey
+from medchain.ledger.note import NoteSigner, VerifierKey
 from medchain.ledger.registry import Registry
 from medchain.ledger.snapshot import SnapshotHead
 from medchain.ledger.tables import Table, TableView
@@ -197,6 +197,19 @@ class ChainReading:
         if note is None:
             raise StorageError("the writer has not signed a checkpoint yet")
         return Checkpoint.parse(note)
+
+    @property
+    def cosigner(self) -> NoteSigner | None:
+        """What cosigns the log by ML-DSA-44 when it is published; None for a chain open for reading."""
+        return None if self._writer is None else self._writer.cosigner
+
+    def cosigned_checkpoint(self) -> Checkpoint:
+        """As `checkpoint`, with the log's ML-DSA-44 cosignature (C2SP tlog-cosignature) if open for writing.
+
+        It takes a millisecond, and 3.3 kB in everything that holds the checkpoint: so it is for publishing, and for
+        proofs that are to last longer than Ed25519 may.
+        """
+        return self.checkpoint() if self._writer is None else self._require_writer().cosigned_checkpoint()
 
     def prove(self, what: Any, *, checkpoint: Checkpoint | None = None) -> bytes:
         """A tlog-proof that an entry is in the log: bytes for a file that other tools read, too.

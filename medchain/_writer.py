@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from attrs import evolve
+
 from medchain._following import Growth
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
 from medchain.errors import ConsensusError, EncodingError, InvalidBlock, InvalidTransaction, Locked
+from medchain.keys.cosigning import CosignKey
 from medchain.keys.party import Party
 from medchain.keys.signing import SigningKey
 from medchain.ledger.archive import Archive
@@ -40,6 +43,7 @@ class Writer:
     """Application of the solo engine, and signer of the log.
 
     Args:
+        keys: of the log: one that signs checkpoints, and one that cosigns them when they are published.
         mark: where the largest signed size is kept; None for a chain in memory, whose history ends with it.
         clock: the time now, ms since the epoch.
     """
@@ -51,7 +55,7 @@ class Writer:
         genesis: Genesis,
         tip: Tip,
         *,
-        log_key: SigningKey,
+        keys: tuple[SigningKey, CosignKey],
         mark: Mark | None,
         clock: Callable[[], int],
     ) -> None:
@@ -61,7 +65,8 @@ class Writer:
         self._view = archive  # what the engine's thread reads from
         self._registry = registry
         self._genesis = genesis
-        self._log_key = log_key
+        self._signer = NoteSigner(genesis.origin, keys[0])
+        self.cosigner = NoteSigner.cosigner(genesis.origin, keys[1])
         self.mark = mark
         self._clock = clock
         self._reserved: dict[tuple[bytes, bytes], int] = {}
@@ -195,10 +200,16 @@ class Writer:
             if self.mark is not None:
                 self.mark.advance(head)
             text = Checkpoint.text(self._genesis.origin, head)
-            note = Note(text, ()).signed_with(NoteSigner(self._genesis.origin, self._log_key).sign(text))
+            note = Note(text, ()).signed_with(self._signer.sign(text))
             self._archive.keep_checkpoint(bytes(note))
             self._signed = Checkpoint(self._genesis.origin, head, note)
             return self._signed
+
+    def cosigned_checkpoint(self) -> Checkpoint:
+        """`checkpoint`, with the log's ML-DSA-44 cosignature beside its signature."""
+        found = self.checkpoint()
+        line = self.cosigner.sign(found.note.text, self._clock() // 1000)
+        return evolve(found, note=found.note.signed_with(line))
 
     def moment(self) -> Snapshot:
         """The store just after a block that is signed, between two blocks."""

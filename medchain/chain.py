@@ -243,8 +243,8 @@ class Chain(ChainReading):
         mark: Mark | None,
         clock: Callable[[], int],
     ) -> Chain:
-        log_key = authority.log_key(genesis.tag)
-        writer = Writer(archive, registry, genesis, tip, log_key=log_key, mark=mark, clock=clock)
+        keys = authority.log_key(genesis.tag), authority.cosign_key(genesis.tag)
+        writer = Writer(archive, registry, genesis, tip, keys=keys, mark=mark, clock=clock)
         try:
             writer.checkpoint()
         except BaseException:

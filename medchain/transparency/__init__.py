@@ -4,5 +4,10 @@ from medchain._lazy import lazy
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
-    {},
+    {
+        "Evidence": "medchain.transparency.evidence",
+        "Publication": "medchain.transparency.publishing",
+        "publication_trust": "medchain.transparency.publishing",
+        "publish": "medchain.transparency.publishing",
+    },
 )

@@ -163,12 +163,10 @@ class _Site:
         self._folder = None if place.folder is None else place.folder.resolve()
         self._fd: int | None = None
         if self._folder is not None:
-            with suppress(
-                OSError
-            ):  # on Windows a folder cannot be opened, nor removed while its files are open
-                self._fd = os.open(
-                    self._folder, os.O_RDONLY
-                )  # held, so that its number is not given to another folder
+            # Held, so that its number is not given to another folder. On Windows a folder cannot be opened, nor removed
+            # while its files are open.
+            with suppress(OSError):
+                self._fd = os.open(self._folder, os.O_RDONLY)
             self._known = self._folder.stat()
 
     @property

@@ -348,6 +348,7 @@ class TestFromWhere:
             b"\x01",
             b"\x09" + pairs[key][1:],
             pairs[key].replace(b"events", b"evants"),
+            evolve(world.chain.entry(receipt.index), height=99).leaf,  # of a block that is not there
         ):
             store = copy({**pairs, key: damaged})
             with Chain.open("nowhere", store=store, blobs=world.chain.blobs, contracts=CONTRACTS) as chain:

@@ -119,9 +119,12 @@ class Access(AccessView):
 
         Raises:
             PolicyError: the policy breaks the promise that the owner's key is in every ordinary clause, locks out,
-                names another gate or unknown purposes, or somebody in it is not registered with these keys.
+                names another gate or unknown purposes, lets a reviewer judge the own organisation, or somebody in it is
+                not registered with these keys.
             Refused: the contract refused; nothing stays behind.
             StorageError: the blob stores cannot take it; nothing is on the chain.
+
+        Warns (UserWarning) where those who agree to an emergency cannot ask for it, see `analyse`.
         """
         bound = with_parties(bound, self.chain)
         check_addable(bound, self.chain, by[-1].party, force=force)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fuzz import logs, seeds
-from fuzz.decoder import Decoder, as_text, by_file, text
+from fuzz.decoder import Decoder, as_text, by_file, callers_text, fixed, text
 from fuzz.logs import paper
 from fuzz.mutations import Form
 from fuzz.stores import STORED
@@ -15,6 +15,7 @@ from medchain.access.kit import ReleaseKit
 from medchain.errors import (
     EncodingError,
     Erased,
+    InvalidBlock,
     InvalidTransaction,
     MalformedProof,
     Refused,
@@ -23,6 +24,7 @@ from medchain.errors import (
 )
 from medchain.ledger.draft import Signed
 from medchain.ledger.entry import parse_leaf
+from medchain.ledger.events import Cursor
 from medchain.ledger.note import Note, VerifierKey
 from medchain.ledger.proof import LogProof, extra_bytes, read_extra
 from medchain.ledger.transaction import Body
@@ -166,6 +168,24 @@ LEDGER = (
         Form.BINARY,
         write=lambda leaf: leaf.leaf,
         reaches=("medchain.ledger.entry:parse_leaf",),
+    ),
+    Decoder(
+        "ledger.Cursor",
+        callers_text(Cursor.parse),
+        (EncodingError,),
+        fixed("17.2", "0", "9223372036854775807.99999"),
+        Form.TEXT,
+        write=as_text,
+        reaches=("medchain.ledger.events:Cursor.parse",),
+    ),
+    Decoder(
+        "ledger.events",
+        logs.logged_events,
+        (InvalidBlock,),
+        paper("leaf"),
+        Form.BINARY,
+        write=None,
+        reaches=("medchain.ledger.events:EventReader._typed", "medchain.ledger.events:_contract_of"),
     ),
     Decoder(
         "ledger.transition of signed messages",

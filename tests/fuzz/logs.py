@@ -37,6 +37,7 @@ from medchain.ledger.archive import Archive
 from medchain.ledger.contract import Contract
 from medchain.ledger.draft import signer_ref
 from medchain.ledger.entry import LEAF_LIMIT, Concern, Entry, Header, Kind, Outcome, parse_leaf
+from medchain.ledger.events import Cursor, EventReader
 from medchain.ledger.governance import Governance
 from medchain.ledger.keys import Keys
 from medchain.ledger.note import Note, VerifierKey
@@ -151,6 +152,33 @@ def stored_row(data: bytes) -> Any:
 def stored_row_seeds() -> tuple[bytes, ...]:
     """Rows of records."""
     return tuple(data for *place, data in seeds.chained().rows() if place == ["access", "records"])
+
+
+class _Altered(Archive):
+    """The chain among the seeds, of which every leaf that is read in a run is as given."""
+
+    def __init__(self, leaf: bytes) -> None:
+        super().__init__(seeds.chained().store)
+        self._leaf = leaf
+
+    def leaves(self, start: int, stop: int) -> Iterator[bytes]:
+        return (self._leaf for _ in range(start, stop))
+
+
+def logged_events(data: bytes) -> Any:
+    """What an entry says has happened, as a follower of everything reads it, of one contract, and of one subject."""
+    registry, stored = _tip()[0], _Altered(data)
+
+    def read(contract: str | None = None, subject: bytes | None = None, *, every: bool = False) -> Any:
+        reader = EventReader(stored, registry, contract, subject, every_entry=every)
+        return reader.run(Cursor(9), 10)[0]
+
+    everything = read(every=True)
+    assert read() == [each for each in everything if each.name is not None]
+    for each in everything[:1]:
+        assert read(each.contract, every=True) == everything
+        assert all(read(subject=concern.subject) == everything for concern in each.subjects[:2])
+    return everything
 
 
 def stored_timer(data: bytes) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from clinic import DAY, HOUR, clinic
 from ledger import planted
-from ledger.council import council, install, last_timer
+from ledger.council import council, install, timers
 from ledger.counting import Counting, Later, Misbehave, Other, Put
 from ledger.versions import Admit, Discharge, Ward1, Ward2
 from ledger.world import CONTRACTS, START, World
@@ -15,7 +15,6 @@ from ledger.world import CONTRACTS, START, World
 from medchain.chain import Chain
 from medchain.ledger.contract import Contract
 from medchain.ledger.draft import Signed
-from medchain.ledger.entry import Kind
 from medchain.ledger.governance import Activate, AddAuthority, Governance, RemoveAuthority, SetParameter
 from medchain.storage.memory import MemoryStore
 from medchain.testing import assert_deterministic
@@ -169,8 +168,7 @@ class TestBundled:
             chamber.chain.send(Ward2, Admit("a"), by=[chamber.anna])
             chamber.send(Misbehave("events"), chamber.anna)
             chamber.clock.now += 40 * DAY  # the open proposal expires, timers run
-            last_timer(chamber)
-            ran = [entry for _, entry in chamber.chain.entries() if entry.kind is Kind.TIMER]
+            ran = timers(chamber)
             assert {event.name for entry in ran for event in entry.outcome.events} == {
                 "added",
                 "closed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ledger.council import timers
 from ledger.counting import Add, Added, Counting, Later, Misbehave, NoteRow, Other, Put, TotalRow, Undeclared
 from ledger.world import START, Clock, World, wallet
 
@@ -120,10 +121,9 @@ class TestTimers:
         assert len(world.chain.table(LedgerTables.timers)) == 5
         expected = [key for key in world.chain.table(LedgerTables.timers) if key[0] <= START + 30]
         world.clock.now = START + 30
-        receipt = world.send(Add(1), world.authority)
-        ran = [entry(world, index) for index in range(receipt.index - 4, receipt.index)]
-        assert [each.kind for each in ran] == [Kind.TIMER] * 4
+        ran = timers(world)
         assert [each.index for each in ran] == [0, 1, 2, 3]
+        assert len({each.height for each in ran}) == 1
         from medchain.encoding import decode
 
         contents = [decode(each.content) for each in ran]
@@ -134,9 +134,8 @@ class TestTimers:
     def test_a_crash_is_logged_and_consumes_the_timer(self, world: World) -> None:
         world.send(Later(START + 1, 13), world.authority)
         world.clock.now += 1
-        receipt = world.send(Add(1), world.authority)
-        logged = entry(world, receipt.index - 1)
-        assert (logged.kind, logged.outcome.code, logged.outcome.events) == (Kind.TIMER, "internal", ())
+        [logged] = timers(world)
+        assert (logged.outcome.code, logged.outcome.events) == ("internal", ())
         assert len(world.chain.table(LedgerTables.timers)) == 0
         assert bytes(32) not in world.chain.table(Counting.totals)
 
@@ -156,11 +155,16 @@ class TestTimers:
             block = builder.close()
         writer.commit(block)
         world.clock.now += 1
-        first = world.send(Add(1), world.authority)
-        header = world.chain.header(first.height)
-        kinds = [entry(world, index).kind for index in range(header.first, first.index + 1)]
-        assert kinds == [Kind.TIMER] * limit + [Kind.TRANSACTION]
-        world.send(Add(1), world.authority)
+        for _ in range(2):  # the first may find that a block was cut for the timers alone
+            world.send(Add(1), world.authority)
+        kinds: dict[int, list[Kind]] = {}
+        for _, each in world.chain.entries():
+            kinds.setdefault(each.height, []).append(each.kind)
+        ran = [block.count(Kind.TIMER) for block in kinds.values() if Kind.TIMER in block]
+        assert ran == [limit, 5]
+        assert all(
+            block == sorted(block, key=lambda kind: kind is not Kind.TIMER) for block in kinds.values()
+        )
         assert world.chain.table(Counting.totals)[bytes(32)].total == limit + 5
         assert world.chain.audit().outcomes["timer", "ok"] == limit + 5
 

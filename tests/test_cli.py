@@ -41,6 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "entry").write_bytes(chain.prove(receipt))
         (folder / "header").write_bytes(chain.prove(chain.head.size - 1))
         (folder / "row").write_bytes(chain.prove_state(Keys.parties, doctor.party.id))
+        (folder / "absence").write_bytes(chain.prove_absent(Keys.parties, bytes(32)))
         (folder / "checkpoint").write_bytes(bytes(chain.checkpoint()))
         chain.trust.save(folder / "trust")
         (folder / "broken-checkpoint").write_bytes((folder / "checkpoint").read_bytes() + b"?")
@@ -62,6 +63,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         ("entry", ["verified: entry of clinic.example/ehr, as of height 1", "keys/1", "register", "ok"]),
         ("header", ["verified: header", "as of this checkpoint (size 3)"]),
         ("row", ["verified: row", "table       parties", "kind        person"]),
+        ("absence", ["verified: no row of clinic.example/ehr, as of this checkpoint", "table       parties"]),
     ],
 )
 def test_verify_says_what_is_proved(

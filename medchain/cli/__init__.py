@@ -16,8 +16,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from medchain.cli import snapshots
 from medchain.cli.output import counted, moment, plain, print_json, print_lines, read, require
 from medchain.cli.parsing import EPILOG, Formatter
@@ -27,20 +25,6 @@ __all__ = ["main"]
 
 NOTE_SIGNATURE = "\n\n— ".encode()
 """What every signed note has in it, a damaged one too."""
-
-
-@frozen
-class _Row:
-    """Whatever stands in a row: the command line knows no contract's classes."""
-
-    value: Any
-
-    @classmethod
-    def __from_value__(cls, value: Any) -> _Row:
-        return cls(value)
-
-    def __to_value__(self) -> Any:
-        return self.value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,19 +131,21 @@ def _verify(options: argparse.Namespace) -> int:
     from medchain.ledger.entry import Entry, Header, Kind
     from medchain.ledger.proof import PROOF_LIMIT, EntryExtra, LogProof, read_extra
     from medchain.ledger.trust import Trust
-    from medchain.ledger.verify import verify
+    from medchain.ledger.verify import Absent, Row, verify
 
     trust = Trust.load(options.trust)
     data = read(options.proof, PROOF_LIMIT)
     extra = read_extra(LogProof.parse(data).extra)
-    kind: type[Any] = _Row
+    kind: type[Any]
     if isinstance(extra, EntryExtra):
         kind = Header if extra.leaf[:1] == bytes([Kind.HEADER]) else Entry
-    found = verify(data, kind, trust=trust)
+    else:
+        kind = Absent if extra.row is None else Row
+    found: Any = verify(data, kind, trust=trust)
     shown = {
         "verified": True,
         "origin": found.origin,
-        "what": "row" if kind is _Row else kind.__name__.lower(),
+        "what": "no row" if kind is Absent else kind.__name__.lower(),
         "index": found.as_of.index,
         "height": found.as_of.height,
         "time": moment(found.as_of.time),
@@ -170,20 +156,21 @@ def _verify(options: argparse.Namespace) -> int:
     }
     if found.place is not None:
         shown["place"] = {"contract": found.place[0], "table": found.place[1], "key": plain(found.place[2])}
-        shown["row"] = plain(found.value.value)
+        shown["row"] = plain(found.value.value) if kind is Row else None
     else:
         shown.update(_described(found.value))
     if options.json:
         print_json(shown)
     else:
         print(f"verified: {shown['what']} of {found.origin}, {found.as_of}")
-        print_lines({key: value for key, value in shown.items() if key in ("place", "row", *_ENTRY_KEYS)})
+        lines = {key: value for key, value in shown.items() if key in _SHOWN_KEYS and value is not None}
+        print_lines(lines)
         alone = ["alone: no witness watches it"] if found.order_by == found.state_by else []
         print_lines({"order_by": [*found.order_by, *alone], "state_by": list(found.state_by)})
     return 0
 
 
-_ENTRY_KEYS = ("kind", "contract", "message", "signers", "outcome", "events", "state_root")
+_SHOWN_KEYS = ("place", "row", "kind", "contract", "message", "signers", "outcome", "events", "state_root")
 
 
 def _described(leaf: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from medchain.ledger.trust import Trust
 from medchain.merkle import Head, MapProof
 from medchain.records import from_value
 
-__all__ = ["Absent", "AsOf", "Verified", "moment", "verify", "verify_state"]
+__all__ = ["Absent", "AsOf", "Row", "Verified", "moment", "verify", "verify_state"]
 
 T = TypeVar("T")
 
@@ -42,6 +42,16 @@ class Absent:
     contract: str
     table: str
     key: Any
+
+
+@frozen
+class Row:
+    """A row of whatever table, as a plain value: for programs that know no contract's classes."""
+
+    contract: str
+    table: str
+    key: Any
+    value: Any
 
 
 @frozen
@@ -87,31 +97,50 @@ class Verified(Generic[T]):
     place: tuple[str, str, Any] | None = None
 
 
-def verify(data: bytes | str, kind: type[T], *, trust: Trust) -> Verified[T]:
+def verify(data: bytes | str, kind: type[T], *, trust: Trust, number: int | None = None) -> Verified[T]:
     """Check a proof offline and give what it proves.
+
+    It proves that the log has *an* entry, event or row of that kind; which one, the maker of the proof has chosen. So
+    compare `Verified.as_of` or `Verified.place` with what you mean, or use `verify_state` for a row.
 
     Args:
         data: a tlog-proof, as `Chain.prove` and `Chain.prove_state` make it.
-        kind: `Entry`, `Header`, an event class (of an entry's events the first such one), the record class of a table,
-            or `Absent`. A class that no table declares reads any row: look at `Verified.place` then.
+        kind: `Entry`, `Header`, an event class, the record class of a table, `Absent`, or `Row` for one of any table.
         trust: whom to believe; it must not come from whoever made the proof.
+        number: which of the entry's events is meant, from 0, as `LoggedEvent.number` has it; it may be left out where
+            the entry has one event of that class.
 
     Raises:
-        VerificationError: the proof is malformed, not trusted, altered, or proves something else than a `kind`.
+        VerificationError: the proof is malformed, not trusted, altered, or proves something else than a `kind`; or the
+            entry has several events of that class, and `number` does not say which.
+        ValueError: a `number` for what is no event.
     """
+    _check_kind(kind, number)
     proof = LogProof.parse(data)
     extra = read_extra(proof.extra)
     if isinstance(extra, StateExtra):
-        place = (extra.contract, extra.table)
-        if kind is Absent:
-            return _absence(proof, extra, trust)
-        if place not in kind.__dict__.get("__tables__", (place,)):
-            raise MalformedProof(f"the proof is about a row of {place[0]}.{place[1]}, not a {kind.__name__}")
-        return _state(proof, extra, trust, lambda value: from_value(kind, value))
+        return _absence(proof, extra, trust) if kind is Absent else _present(proof, extra, trust, kind)
     signers = proof.verify(extra.leaf, trust)
     leaf = _leaf(extra.leaf, trust, proof)
-    value = leaf if isinstance(leaf, kind) else _event(leaf, kind)
+    value = leaf if isinstance(leaf, kind) else _event(leaf, kind, number)
     return Verified(value, trust.origin, _as_of(proof, leaf), signers, signers)
+
+
+def _check_kind(kind: Any, number: Any) -> None:
+    if not isinstance(kind, type):
+        raise TypeError(f"what is to be proved is named by a class, not by {kind!r}")
+    if number is None:
+        return
+    if type(number) is not int:
+        raise TypeError(f"an event of an entry has a number, not {number!r}")
+    if number < 0 or not _is_event(kind):
+        raise ValueError(
+            f"number= chooses among the events of an entry, from 0; not {number} of {kind.__name__}"
+        )
+
+
+def _is_event(kind: type) -> bool:
+    return "__contract__" in kind.__dict__
 
 
 def _absence(proof: LogProof, extra: StateExtra, trust: Trust) -> Verified[Any]:
@@ -121,6 +150,17 @@ def _absence(proof: LogProof, extra: StateExtra, trust: Trust) -> Verified[Any]:
         )
     found = _state(proof, extra, trust, lambda value: value, absent=True)
     return evolve(found, value=Absent(*(found.place or ())))
+
+
+def _present(proof: LogProof, extra: StateExtra, trust: Trust, kind: type[T]) -> Verified[T]:
+    """A row, read as `kind` only if a table is declared to hold it; a row that looks like an event is none."""
+    place = (extra.contract, extra.table)
+    if kind is Row:
+        found = _state(proof, extra, trust, lambda value: value)
+        return evolve(found, value=Row(*place, read_key(extra.key), found.value))
+    if _is_event(kind) or place not in kind.__dict__.get("__tables__", ()):
+        raise MalformedProof(f"the proof is about a row of {place[0]}.{place[1]}, not a {kind.__name__}")
+    return _state(proof, extra, trust, lambda value: from_value(kind, value))
 
 
 def verify_state(data: bytes | str, table: Table[T], key: Any, *, trust: Trust) -> Verified[T | None]:
@@ -168,16 +208,23 @@ def _sent_to(entry: Entry) -> bytes:
         raise MalformedProof(f"the log holds a malformed transaction: {error}") from error
 
 
-def _event(leaf: Entry | Header, kind: type[T]) -> T:
+def _event(leaf: Entry | Header, kind: type[T], number: int | None) -> T:
     if isinstance(leaf, Header):
         raise MalformedProof(f"the proof is about a header, not a {kind.__name__}")
-    for event in leaf.outcome.events:
-        if event.is_a(kind):
-            try:
-                return event.read(kind)
-            except EncodingError as error:
-                raise MalformedProof(str(error)) from error
-    raise MalformedProof(f"the proved entry holds no {kind.__name__}")
+    events = leaf.outcome.events
+    numbers = [each for each, event in enumerate(events) if event.is_a(kind)]
+    if number is None and len(numbers) > 1:
+        raise VerificationError(
+            f"the proved entry holds {len(numbers)} times {kind.__name__}: say which by number=, of {numbers}"
+        )
+    if number is not None and number not in numbers:
+        raise MalformedProof(f"event {number} of the proved entry is not there, or no {kind.__name__}")
+    if not numbers:
+        raise MalformedProof(f"the proved entry holds no {kind.__name__}")
+    try:
+        return events[numbers[0] if number is None else number].read(kind)
+    except EncodingError as error:
+        raise MalformedProof(str(error)) from error
 
 
 def _state(

@@ -23,7 +23,6 @@ EXEMPT: dict[str, str] = {
     "medchain.access.trail:transaction_index": "entries of the server's own chain, executed here",
     "medchain.access.view:AccessView._policy": "a policy that the contract has read before it was stored",
     "medchain.chain:Chain.submit": "Transaction.from_bytes and nothing else",
-    "medchain.cli:_Row.__from_value__": "takes any value as it is",
     "medchain.ehr.records:Records.bundle": "Bundle.from_bytes and nothing else",
     "medchain.keys.signing:self_test": "its own constants",
     "medchain.ledger.events:Cursor.parse": "text that the caller has stored; ValueError says what it is not",

@@ -130,6 +130,7 @@ LEDGER = (
         write=None,
         reaches=(
             "medchain.ledger.verify:verify_state",
+            "medchain.ledger.verify:_present",
             "medchain.ledger.verify:_row",
             "medchain.ledger.tables:read_key",
         ),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from medchain._following import Events, Watch
 from medchain._opening import stored_gate
-from medchain._proving import entry_index, prove_entry, prove_row
+from medchain._proving import entry_index, prove_consistency, prove_entry, prove_growth, prove_row
 from medchain._sharing import Sharing
 from medchain._snapshots import open_snapshot, signed_moment, snapshot_to
 from medchain._writer import Writer
@@ -206,7 +206,9 @@ class ChainReading:
             checkpoint: the checkpoint to prove it under; the current one by default.
 
         Raises:
-            IndexError: the checkpoint does not cover it.
+            IndexError: the checkpoint does not cover it, or the log is shorter than the checkpoint.
+            TypeError: it names no entry.
+            StorageError: the chain was restored, and it was logged before; or no checkpoint is signed yet.
         """
         return prove_entry(self._archive, entry_index(what), checkpoint or self.checkpoint())
 
@@ -221,6 +223,9 @@ class ChainReading:
 
         Raises:
             IndexError: there is no such block yet, or its state is not kept any more.
+            TypeError: `at` is no height, or `key` no key.
+            ValueError: the key is too long for a table.
+            StorageError: no checkpoint is signed yet.
         """
         return prove_row(self._archive, table, key, self.checkpoint(fresh=fresh), at)[0]
 
@@ -231,9 +236,41 @@ class ChainReading:
             raise ValueError(f"{table.contract}.{table.name} has a row under {key!r}")
         return proof
 
-    def prove_consistency(self, old: int, new: int) -> ConsistencyProof:
-        """That the log of `new` leaves begins with the log of `old` leaves (RFC 9162 section 2.1.4)."""
-        return self._archive.prove_consistency(old, new)
+    @overload
+    def prove_consistency(self, old: Checkpoint, new: Checkpoint | None = None) -> bytes: ...
+
+    @overload
+    def prove_consistency(self, old: int, new: int) -> ConsistencyProof: ...
+
+    def prove_consistency(
+        self, old: Checkpoint | int, new: Checkpoint | int | None = None
+    ) -> bytes | ConsistencyProof:
+        """That the log has only grown: what it held at `old` it holds in the same places at `new`.
+
+        Of two checkpoints it makes a file, a tlog-proof that `verify` takes as a `Consistency` and that holds both. Of
+        two sizes it makes the bare proof of RFC 9162 (section 2.1.4), for programs that have both heads.
+
+        Args:
+            old: a checkpoint of this log that somebody has kept, or a size.
+            new: a later checkpoint, by default the current one; or a size, if `old` is one.
+
+        Raises:
+            IndexError: the log is shorter than `new`, or `new` is older than `old`, the checkpoint.
+            ValueError: the size `old` is negative or larger than `new`, or it is 0 and `new` is not; a checkpoint of
+                size 0.
+            TypeError: a checkpoint and a size, or neither.
+            VerificationError: a checkpoint is not signed by this log, or is of another history than this chain holds.
+            StorageError: the chain was restored, and what the proof needs was logged before; or no checkpoint is
+                signed yet.
+        """
+        if isinstance(old, Checkpoint):
+            newer = self.checkpoint() if new is None else new
+            if not isinstance(newer, Checkpoint):
+                raise TypeError(
+                    f"consistency is proved between two checkpoints, or two sizes, not with {new!r}"
+                )
+            return prove_growth(self._archive, old, newer, self.trust)
+        return prove_consistency(self._archive, old, new)  # type: ignore[arg-type]  # it refuses what is no size
 
     def audit(self, progress: Progress | None = None, *, snapshot: Path_ | None = None) -> AuditReport:
         """Read the whole chain again from its genesis: every hash, signature, outcome and row.

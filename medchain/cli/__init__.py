@@ -128,19 +128,13 @@ def _count(text: str) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from medchain.ledger.entry import Entry, Header, Kind
-    from medchain.ledger.proof import PROOF_LIMIT, EntryExtra, LogProof, read_extra
+    from medchain.ledger.proof import PROOF_LIMIT, LogProof, read_extra
     from medchain.ledger.trust import Trust
-    from medchain.ledger.verify import Absent, Row, verify
+    from medchain.ledger.verify import Absent, Consistency, verify
 
     trust = Trust.load(options.trust)
     data = read(options.proof, PROOF_LIMIT)
-    extra = read_extra(LogProof.parse(data).extra)
-    kind: type[Any]
-    if isinstance(extra, EntryExtra):
-        kind = Header if extra.leaf[:1] == bytes([Kind.HEADER]) else Entry
-    else:
-        kind = Absent if extra.row is None else Row
+    kind = _kind_of(read_extra(LogProof.parse(data).extra))
     found: Any = verify(data, kind, trust=trust)
     shown = {
         "verified": True,
@@ -154,15 +148,20 @@ def _verify(options: argparse.Namespace) -> int:
         "order_by": list(found.order_by),
         "state_by": list(found.state_by),
     }
-    if found.place is not None:
+    told = f"{shown['what']} of {found.origin}, {found.as_of}"
+    if kind is Consistency:
+        old, new = found.value.old, found.value.new
+        shown |= {each: {"size": at.size, "root": at.root.hex()} for each, at in (("old", old), ("new", new))}
+        told = f"{found.origin} has only grown from size {old.size} to size {new.size}"
+    elif found.place is not None:
         shown["place"] = {"contract": found.place[0], "table": found.place[1], "key": plain(found.place[2])}
-        shown["row"] = plain(found.value.value) if kind is Row else None
+        shown["row"] = None if kind is Absent else plain(found.value.value)
     else:
         shown.update(_described(found.value))
     if options.json:
         print_json(shown)
     else:
-        print(f"verified: {shown['what']} of {found.origin}, {found.as_of}")
+        print(f"verified: {told}")
         lines = {key: value for key, value in shown.items() if key in _SHOWN_KEYS and value is not None}
         print_lines(lines)
         alone = ["alone: no witness watches it"] if found.order_by == found.state_by else []
@@ -170,7 +169,34 @@ def _verify(options: argparse.Namespace) -> int:
     return 0
 
 
-_SHOWN_KEYS = ("place", "row", "kind", "contract", "message", "signers", "outcome", "events", "state_root")
+def _kind_of(extra: Any) -> type[Any]:
+    """What a proof with this extra line claims to prove."""
+    from medchain.ledger.entry import Entry, Header, Kind
+    from medchain.ledger.proof import ConsistencyExtra, EntryExtra
+    from medchain.ledger.verify import Absent, Consistency, Row
+
+    if isinstance(extra, ConsistencyExtra):
+        return Consistency
+    if isinstance(extra, EntryExtra):
+        return Header if extra.leaf[:1] == bytes([Kind.HEADER]) else Entry
+    return Absent if extra.row is None else Row
+
+
+_SHOWN_KEYS = frozenset(
+    [
+        "old",
+        "new",
+        "place",
+        "row",
+        "kind",
+        "contract",
+        "message",
+        "signers",
+        "outcome",
+        "events",
+        "state_root",
+    ]
+)
 
 
 def _described(leaf: Any) -> dict[str, Any]:
@@ -322,14 +348,18 @@ def _entries_backwards(chain: Any) -> Iterator[tuple[int, Any]]:
 
 def _inspect_file(path: Path) -> dict[str, Any]:
     from medchain.ledger.checkpoint import Checkpoint
-    from medchain.ledger.proof import PROOF_LIMIT, LogProof, StateExtra, read_extra
+    from medchain.ledger.proof import PROOF_LIMIT, ConsistencyExtra, LogProof, StateExtra, read_extra
     from medchain.ledger.trust import Trust
 
     data = read(path, PROOF_LIMIT)
     if data.startswith(b"c2sp.org/tlog-proof@"):
         proof = LogProof.parse(data)
         extra = read_extra(proof.extra)
-        about = f"row of {extra.contract}.{extra.table}" if isinstance(extra, StateExtra) else "entry"
+        about = "entry"
+        if isinstance(extra, StateExtra):
+            about = f"row of {extra.contract}.{extra.table}"
+        elif isinstance(extra, ConsistencyExtra):
+            about = f"growth since size {proof.inclusion.index + 1}"
         return {
             "file": "tlog-proof (not verified)",
             "about": about,

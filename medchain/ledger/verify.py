@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import hmac
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
 
 from medchain.encoding import decode
-from medchain.errors import EncodingError, InvalidTransaction, MalformedProof, VerificationError
+from medchain.errors import (
+    EncodingError,
+    InvalidTransaction,
+    MalformedProof,
+    RootMismatch,
+    VerificationError,
+)
+from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
-from medchain.ledger.proof import LogProof, StateExtra, read_extra
+from medchain.ledger.proof import ConsistencyExtra, LogProof, StateExtra, read_extra
 from medchain.ledger.tables import ROW_LIMIT, Table, map_key, read_key
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.trust import Trust
-from medchain.merkle import Head, MapProof
+from medchain.merkle import Head, MapProof, leaf_hash
 from medchain.records import from_value
 
-__all__ = ["Absent", "AsOf", "Row", "Verified", "moment", "verify", "verify_state"]
+__all__ = ["Absent", "AsOf", "Consistency", "Row", "Verified", "moment", "verify", "verify_state"]
 
 T = TypeVar("T")
 
@@ -55,12 +63,23 @@ class Row:
 
 
 @frozen
+class Consistency:
+    """That a log has only grown from one signed checkpoint to a later one: what it held, it holds in the same places.
+
+    Compare `old` with the checkpoint that you have kept: the maker of the proof has chosen which one it is about.
+    """
+
+    old: Checkpoint
+    new: Checkpoint
+
+
+@frozen
 class AsOf:
     """The moment for which something is proved.
 
     Attributes:
         height, time: of the block that says it; time in ms since the epoch.
-        index: log index of the entry or header.
+        index: log index of the entry or header; for a `Consistency` of the header with which the older log ended.
         head: size and root of the checkpoint under which it was proved.
         latest: it holds as of that very checkpoint, not only as of a block before it.
     """
@@ -81,7 +100,7 @@ class Verified(Generic[T]):
     """What a proof proves.
 
     Attributes:
-        value: the entry, event, header or row (None: proved to be absent).
+        value: the entry, event, header, row (None: proved to be absent) or pair of checkpoints.
         origin: name of the log.
         as_of: the moment for which it holds.
         order_by: who vouches that the log only grows: its own key, unless witnesses cosigned.
@@ -104,8 +123,9 @@ def verify(data: bytes | str, kind: type[T], *, trust: Trust, number: int | None
     compare `Verified.as_of` or `Verified.place` with what you mean, or use `verify_state` for a row.
 
     Args:
-        data: a tlog-proof, as `Chain.prove` and `Chain.prove_state` make it.
-        kind: `Entry`, `Header`, an event class, the record class of a table, `Absent`, or `Row` for one of any table.
+        data: a tlog-proof, as the `prove` methods of a `Chain` make it.
+        kind: `Entry`, `Header`, an event class, the record class of a table, `Absent`, `Row` for one of any table, or
+            `Consistency`.
         trust: whom to believe; it must not come from whoever made the proof.
         number: which of the entry's events is meant, from 0, as `LoggedEvent.number` has it; it may be left out where
             the entry has one event of that class.
@@ -120,6 +140,10 @@ def verify(data: bytes | str, kind: type[T], *, trust: Trust, number: int | None
     extra = read_extra(proof.extra)
     if isinstance(extra, StateExtra):
         return _absence(proof, extra, trust) if kind is Absent else _present(proof, extra, trust, kind)
+    if isinstance(extra, ConsistencyExtra):
+        if kind is not Consistency:
+            raise MalformedProof(f"the proof is about two checkpoints of the log, not a {kind.__name__}")
+        return _consistency(proof, extra, trust)
     signers = proof.verify(extra.leaf, trust)
     leaf = _leaf(extra.leaf, trust, proof)
     value = leaf if isinstance(leaf, kind) else _event(leaf, kind, number)
@@ -141,6 +165,22 @@ def _check_kind(kind: Any, number: Any) -> None:
 
 def _is_event(kind: type) -> bool:
     return "__contract__" in kind.__dict__
+
+
+def _consistency(proof: LogProof, extra: ConsistencyExtra, trust: Trust) -> Verified[Any]:
+    """The older log ended with the proved header, and what stands to the left of it leads to the older root, too."""
+    signers = proof.verify(extra.header, trust)
+    header, old = _header(extra.header, trust, proof), Checkpoint.parse(extra.old)
+    trust.verify(old)
+    if old.size != proof.inclusion.index + 1:
+        raise MalformedProof(
+            f"the older checkpoint has size {old.size}, and its header index {proof.inclusion.index}"
+        )
+    computed = proof.inclusion.root_up_to(leaf_hash(extra.header))
+    if not hmac.compare_digest(old.root, computed):
+        raise RootMismatch("older checkpoint", expected=old.root, computed=computed)
+    value = Consistency(old, proof.checkpoint)
+    return Verified(value, trust.origin, _as_of(proof, header), signers, signers)
 
 
 def _absence(proof: LogProof, extra: StateExtra, trust: Trust) -> Verified[Any]:
@@ -196,6 +236,13 @@ def _leaf(data: bytes, trust: Trust, proof: LogProof) -> Entry | Header:
     return leaf
 
 
+def _header(data: bytes, trust: Trust, proof: LogProof) -> Header:
+    leaf = _leaf(data, trust, proof)
+    if not isinstance(leaf, Header):
+        raise MalformedProof("the proof is about an entry where a header belongs")
+    return leaf
+
+
 def _chain_of(header: Header) -> bytes:
     return header.chain if header.genesis is None else header.genesis.id
 
@@ -231,9 +278,7 @@ def _state(
     proof: LogProof, extra: StateExtra, trust: Trust, read: Callable[[Any], Any], absent: bool = False
 ) -> Verified[Any]:
     signers = proof.verify(extra.header, trust)
-    header = _leaf(extra.header, trust, proof)
-    if not isinstance(header, Header):
-        raise MalformedProof("a state proof is about a header")
+    header = _header(extra.header, trust, proof)
     try:
         key = map_key(extra.contract, extra.table, read_key(extra.key))
         MapProof.from_bytes(extra.proof).verify_hashed(key, _row_hash(extra.row), root=header.state_root)

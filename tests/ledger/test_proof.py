@@ -406,7 +406,7 @@ class TestForm:
                 mc.verify(bytes(proof), Entry, trust=world.chain.trust)
 
 
-def test_consistency(world: World) -> None:
+def test_consistency_of_sizes(world: World) -> None:
     for number in range(40):
         world.send(Add(number), world.authority)
     head = world.chain.head

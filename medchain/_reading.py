@@ -8,7 +8,14 @@ from typing import Any, TypeVar, overload
 
 from medchain._following import Events, Watch
 from medchain._opening import stored_gate
-from medchain._proving import entry_index, prove_consistency, prove_entry, prove_growth, prove_row
+from medchain._proving import (
+    check_height,
+    entry_index,
+    prove_consistency,
+    prove_entry,
+    prove_growth,
+    prove_row,
+)
 from medchain._sharing import Sharing
 from medchain._snapshots import open_snapshot, signed_moment, snapshot_to
 from medchain._writer import Writer
@@ -22,6 +29,7 @@ from medchain.ledger.entry import Entry, Genesis, Header, Predecessor
 from medchain.ledger.events import Cursor, EventReader
 from medchain.ledger.keys import current_party
 from medchain.ledger.note import VerifierKey
+from medchain.ledger.past import PastRows
 from medchain.ledger.registry import Registry
 from medchain.ledger.snapshot import SnapshotHead
 from medchain.ledger.tables import Table, TableView
@@ -167,9 +175,23 @@ class ChainReading:
         reader = EventReader(self._archive, self._registry, name, party, every_entry=every_entry)
         return self._watch.events(self, reader, since, height, follow=follow, timeout=timeout)
 
-    def table(self, table: Table[V]) -> TableView[V]:
-        """The rows of a contract's table, to read."""
-        return table.view(self._archive)
+    def table(self, table: Table[V], *, at: int | None = None) -> TableView[V]:
+        """The rows of a contract's table, to read: as they are now, whenever it is asked, or as of an earlier block.
+
+        As of a block, each row is checked by the state root of its header: some 0.1 ms for a row, 0.4 ms for one that
+        has changed since, where a row of now takes 3 µs.
+
+        Args:
+            table: declared by a contract class, like ``Keys.parties``.
+            at: height of the block, one of the last 1,024. While blocks go on it may come to its end: then reading
+                raises IndexError, too; an iteration that has begun goes on.
+
+        Raises:
+            IndexError: there is no such block yet, or its state is not kept any more.
+            TypeError: `at` is no height.
+        """
+        check_height(at)
+        return table.view(self._archive if at is None else PastRows(self._archive, table, at))
 
     def party(self, id: bytes) -> Party | None:
         """A registered party with its current keys; None if unknown or revoked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from os import PathLike
-from typing import Any, TypeVar, overload
+from typing import Any, TypeGuard, TypeVar, overload
 
 from medchain._following import Events, Watch
 from medchain._opening import stored_gate
@@ -41,6 +41,10 @@ __all__ = ["ChainReading"]
 
 V = TypeVar("V")
 Path_ = str | PathLike[str]
+
+
+def _is_contract(value: object) -> TypeGuard[type[Contract]]:
+    return isinstance(value, type) and issubclass(value, Contract)
 
 
 class ChainReading:
@@ -119,7 +123,13 @@ class ChainReading:
         return self.header().height
 
     def header(self, height: int | None = None) -> Header:
-        """The header at `height`, the last one by default; IndexError if there is none yet."""
+        """The header at `height`, the last one by default.
+
+        Raises:
+            IndexError: there is none yet.
+            TypeError: it is no height.
+        """
+        check_height(height)
         if height is None and self._writer is not None:
             return self._require_writer().tip.header
         index = self._archive.tip().header if height is None else self._archive.header_index(height)
@@ -169,9 +179,20 @@ class ChainReading:
 
         Raises:
             IndexError: the log does not reach that far. Of a stored cursor, this means an old copy of the chain.
+            ValueError: a negative place, `since` and `height` together, a `timeout` without `follow`, or a subject that
+                has not 32 bytes; while iterating: the chain was closed.
+            TypeError: a place, contract or subject of another type.
+            StorageError: the chain was restored, and the place is before its snapshot; or the store fails.
+            InvalidBlock: while iterating: a stored leaf is missing or damaged.
+            Locked: while iterating: in a forked child.
         """
-        name = contract if isinstance(contract, str | None) else contract.name
+        check_height(height)
+        name = contract.name if _is_contract(contract) else contract
         party = subject.id if isinstance(subject, Party) else subject
+        if not isinstance(name, str | None):
+            raise TypeError(f"a contract is named by its class or its name, not by {contract!r}")
+        if not isinstance(party, bytes | None):
+            raise TypeError(f"a subject is a Party or its id, not {subject!r}")
         reader = EventReader(self._archive, self._registry, name, party, every_entry=every_entry)
         return self._watch.events(self, reader, since, height, follow=follow, timeout=timeout)
 

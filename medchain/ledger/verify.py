@@ -134,6 +134,7 @@ def verify(data: bytes | str, kind: type[T], *, trust: Trust, number: int | None
         VerificationError: the proof is malformed, not trusted, altered, or proves something else than a `kind`; or the
             entry has several events of that class, and `number` does not say which.
         ValueError: a `number` for what is no event.
+        TypeError: `data` is neither text nor bytes, `kind` no class, or `number` no number.
     """
     _check_kind(kind, number)
     proof = LogProof.parse(data)
@@ -208,6 +209,7 @@ def verify_state(data: bytes | str, table: Table[T], key: Any, *, trust: Trust) 
 
     Raises:
         VerificationError: the proof is malformed, not trusted, altered, or about another row.
+        TypeError: `data` is neither text nor bytes.
     """
     proof = LogProof.parse(data)
     extra = read_extra(proof.extra)

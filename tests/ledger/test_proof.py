@@ -377,6 +377,19 @@ class TestForm:
             with pytest.raises(MalformedProof):
                 mc.verify(data, Entry, trust=world.chain.trust)
 
+    def test_what_is_neither_text_nor_bytes(self, world: World) -> None:
+        proof, trust = world.chain.prove(0), world.chain.trust
+        assert mc.verify(bytearray(proof), Header, trust=trust).value == world.chain.header(0)  # type: ignore[arg-type]
+        for data in (memoryview(proof), None, 5, [proof], LogProof.parse(proof)):
+            for read in (
+                lambda data: mc.verify(data, Header, trust=trust),
+                lambda data: mc.verify_state(data, Counting.notes, "x", trust=trust),
+                mc.Checkpoint.parse,
+                Trust.parse,
+            ):
+                with pytest.raises(TypeError, match="is text or bytes, not"):
+                    read(data)
+
     def test_extra_lines_of_others(self, world: World) -> None:
         good = LogProof.parse(world.chain.prove(0))
         for extra in (b"", b"x", encode(None), encode({}), encode({"kind": "entry"}), encode([good.extra])):

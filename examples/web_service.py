@@ -368,9 +368,10 @@ async def play(clinic: Clinic, web: httpx.AsyncClient, wallets: dict[str, mc.Wal
         print(f"approved  {text.splitlines()[0]}: {approved['code']}")
     told = (await waiting).json()["news"][0]
     proof = (await patient.call("GET", f"/proofs/{told['entry']}")).content
-    print(
-        f"told      entry {told['entry']} concerns the patient, {mc.verify(proof, mc.Entry, trust=trust).as_of}"
-    )
+    found = mc.verify(proof, mc.Entry, trust=trust)
+    assert found.as_of.index == told["entry"]
+    assert patient.wallet.party.id in [each.subject for each in found.value.outcome.subjects]
+    print(f"told      entry {told['entry']} concerns the patient, {found.as_of}")
 
     assert await dr_lee.open(request) == CONTENT
     print("opened    byte for byte, on the doctor's phone")

@@ -37,11 +37,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with mc.Chain.create(
         folder / "c", origin="clinic.example/ehr", authority=hospital, gate=None, mark=folder / "mark"
     ) as chain:
+        founded = chain.checkpoint()
         message = Register("person", doctor.party.signing_key, doctor.party.recipient_key)
         receipt = chain.send(Keys, message, by=[hospital, doctor])
         (folder / "entry").write_bytes(chain.prove(receipt))
         (folder / "header").write_bytes(chain.prove(chain.head.size - 1))
         (folder / "row").write_bytes(chain.prove_state(Keys.parties, doctor.party.id))
+        (folder / "absence").write_bytes(chain.prove_absent(Keys.parties, bytes(32)))
+        (folder / "growth").write_bytes(chain.prove_consistency(founded))
         (folder / "checkpoint").write_bytes(bytes(chain.checkpoint()))
         chain.trust.save(folder / "trust")
         (folder / "broken-checkpoint").write_bytes((folder / "checkpoint").read_bytes() + b"?")
@@ -63,6 +66,11 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         ("entry", ["verified: entry of clinic.example/ehr, as of height 1", "keys/1", "register", "ok"]),
         ("header", ["verified: header", "as of this checkpoint (size 3)"]),
         ("row", ["verified: row", "table       parties", "kind        person"]),
+        (
+            "growth",
+            ["verified: clinic.example/ehr has only grown from size 1 to size 3", "alone: no witness"],
+        ),
+        ("absence", ["verified: no row of clinic.example/ehr, as of this checkpoint", "table       parties"]),
     ],
 )
 def test_verify_says_what_is_proved(

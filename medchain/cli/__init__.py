@@ -16,8 +16,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from medchain.cli import snapshots
 from medchain.cli.output import counted, moment, plain, print_json, print_lines, read, require
 from medchain.cli.parsing import EPILOG, PLACE, PLACES, Formatter, Parser
@@ -28,20 +26,6 @@ __all__ = ["main"]
 
 NOTE_SIGNATURE = "\n\n— ".encode()
 """What every signed note has in it, a damaged one too."""
-
-
-@frozen
-class _Row:
-    """Whatever stands in a row: the command line knows no contract's classes."""
-
-    value: Any
-
-    @classmethod
-    def __from_value__(cls, value: Any) -> _Row:
-        return cls(value)
-
-    def __to_value__(self) -> Any:
-        return self.value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,22 +129,18 @@ def _count(text: str) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from medchain.ledger.entry import Entry, Header, Kind
-    from medchain.ledger.proof import PROOF_LIMIT, EntryExtra, LogProof, read_extra
+    from medchain.ledger.proof import PROOF_LIMIT, LogProof, read_extra
     from medchain.ledger.trust import Trust
-    from medchain.ledger.verify import verify
+    from medchain.ledger.verify import Absent, Consistency, verify
 
     trust = Trust.load(options.trust)
     data = read(options.proof, PROOF_LIMIT)
-    extra = read_extra(LogProof.parse(data).extra)
-    kind: type[Any] = _Row
-    if isinstance(extra, EntryExtra):
-        kind = Header if extra.leaf[:1] == bytes([Kind.HEADER]) else Entry
-    found = verify(data, kind, trust=trust)
+    kind = _kind_of(read_extra(LogProof.parse(data).extra))
+    found: Any = verify(data, kind, trust=trust)
     shown = {
         "verified": True,
         "origin": found.origin,
-        "what": "row" if kind is _Row else kind.__name__.lower(),
+        "what": "no row" if kind is Absent else kind.__name__.lower(),
         "index": found.as_of.index,
         "height": found.as_of.height,
         "time": moment(found.as_of.time),
@@ -169,22 +149,55 @@ def _verify(options: argparse.Namespace) -> int:
         "order_by": list(found.order_by),
         "state_by": list(found.state_by),
     }
-    if found.place is not None:
+    told = f"{shown['what']} of {found.origin}, {found.as_of}"
+    if kind is Consistency:
+        old, new = found.value.old, found.value.new
+        shown |= {each: {"size": at.size, "root": at.root.hex()} for each, at in (("old", old), ("new", new))}
+        told = f"{found.origin} has only grown from size {old.size} to size {new.size}"
+    elif found.place is not None:
         shown["place"] = {"contract": found.place[0], "table": found.place[1], "key": plain(found.place[2])}
-        shown["row"] = plain(found.value.value)
+        shown["row"] = None if kind is Absent else plain(found.value.value)
     else:
         shown.update(_described(found.value))
     if options.json:
         print_json(shown)
     else:
-        print(f"verified: {shown['what']} of {found.origin}, {found.as_of}")
-        print_lines({key: value for key, value in shown.items() if key in ("place", "row", *_ENTRY_KEYS)})
+        print(f"verified: {told}")
+        lines = {key: value for key, value in shown.items() if key in _SHOWN_KEYS and value is not None}
+        print_lines(lines)
         alone = ["alone: no witness watches it"] if found.order_by == found.state_by else []
         print_lines({"order_by": [*found.order_by, *alone], "state_by": list(found.state_by)})
     return 0
 
 
-_ENTRY_KEYS = ("kind", "contract", "message", "signers", "outcome", "events", "state_root")
+def _kind_of(extra: Any) -> type[Any]:
+    """What a proof with this extra line claims to prove."""
+    from medchain.ledger.entry import Entry, Header, Kind
+    from medchain.ledger.proof import ConsistencyExtra, EntryExtra
+    from medchain.ledger.verify import Absent, Consistency, Row
+
+    if isinstance(extra, ConsistencyExtra):
+        return Consistency
+    if isinstance(extra, EntryExtra):
+        return Header if extra.leaf[:1] == bytes([Kind.HEADER]) else Entry
+    return Absent if extra.row is None else Row
+
+
+_SHOWN_KEYS = frozenset(
+    [
+        "old",
+        "new",
+        "place",
+        "row",
+        "kind",
+        "contract",
+        "message",
+        "signers",
+        "outcome",
+        "events",
+        "state_root",
+    ]
+)
 
 
 def _described(leaf: Any) -> dict[str, Any]:
@@ -344,14 +357,18 @@ def _entries_backwards(chain: Any) -> Iterator[tuple[int, Any]]:
 
 def _inspect_file(path: Path) -> dict[str, Any]:
     from medchain.ledger.checkpoint import Checkpoint
-    from medchain.ledger.proof import PROOF_LIMIT, LogProof, StateExtra, read_extra
+    from medchain.ledger.proof import PROOF_LIMIT, ConsistencyExtra, LogProof, StateExtra, read_extra
     from medchain.ledger.trust import Trust
 
     data = read(path, PROOF_LIMIT)
     if data.startswith(b"c2sp.org/tlog-proof@"):
         proof = LogProof.parse(data)
         extra = read_extra(proof.extra)
-        about = f"row of {extra.contract}.{extra.table}" if isinstance(extra, StateExtra) else "entry"
+        about = "entry"
+        if isinstance(extra, StateExtra):
+            about = f"row of {extra.contract}.{extra.table}"
+        elif isinstance(extra, ConsistencyExtra):
+            about = f"growth since size {proof.inclusion.index + 1}"
         return {
             "file": "tlog-proof (not verified)",
             "about": about,

@@ -192,7 +192,7 @@ class Archive:
 
     def leaf(self, index: int) -> bytes:
         """Leaf data at a log index; IndexError if the log is shorter."""
-        data = self.reader.get(leaf_key(index)) if index >= 0 else None
+        data = self.reader.get(leaf_key(index)) if 0 <= index < 1 << 63 else None
         if data is None:
             raise IndexError(f"the log has no leaf {index}")
         return data
@@ -236,7 +236,7 @@ class Archive:
 
     def header_index(self, height: int) -> int:
         """The log index of the header at `height`; IndexError if there is none yet."""
-        data = self.reader.get(height_key(height)) if height >= 0 else None
+        data = self.reader.get(height_key(height)) if 0 <= height < 1 << 63 else None
         if data is None:
             raise IndexError(f"the chain has no block {height}")
         return _read_number(data)

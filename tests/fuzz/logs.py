@@ -47,6 +47,7 @@ from medchain.ledger.system import highest
 from medchain.ledger.tables import map_key, read_key
 from medchain.ledger.transaction import Body, Transaction
 from medchain.ledger.transition import BlockBuilder, Tip
+from medchain.ledger.verify import Row
 from medchain.merkle import Head, InclusionProof, MapProof, leaf_hash
 from medchain.merkle.mapproof import map_leaf
 from medchain.storage import FileBlobs
@@ -68,6 +69,11 @@ def paper(*names: str) -> Seeds:
 def proof(data: bytes) -> Any:
     """A proof of an entry, from anybody."""
     return mc.verify(data, Entry, trust=seeds.chained().trust).value
+
+
+def growth(data: bytes) -> Any:
+    """A proof that the log has only grown, from anybody."""
+    return mc.verify(data, mc.Consistency, trust=seeds.chained().trust).value
 
 
 def state_proof(data: bytes) -> Any:
@@ -95,10 +101,10 @@ def logged_leaf(data: bytes) -> Any:
     if data[:1] == bytes([Kind.HEADER]):
         return mc.verify(made, Header, trust=trust)
     found = mc.verify(made, Entry, trust=trust)
-    for event in found.value.outcome.events:
+    for number, event in enumerate(found.value.outcome.events):
         for kind in (*AccessContract.events, *Keys.events):
             if event.is_a(kind):
-                str(mc.verify(made, kind, trust=trust).as_of)
+                str(mc.verify(made, kind, trust=trust, number=number).as_of)
     return found
 
 
@@ -119,6 +125,7 @@ def logged_row(data: bytes) -> Any:
     found = mc.verify(made, table.value, trust=_mad_trust())
     wanted = tuple(key) if type(key) is list else key
     assert mc.verify_state(made, table, wanted, trust=_mad_trust()) == found
+    assert mc.verify(made, Row, trust=_mad_trust()).value == Row(table.contract, table.name, wanted, record)
     return found
 
 

@@ -8,6 +8,7 @@ package that these use by name. It refuses
 - floats: literals, ``/``, constants, all of `math` but what works on integers;
 - state outside of the tables: globals that are written, iterators, attributes and default arguments that can change;
 - the order of a set, where it would show (`medchain.ledger.setorder`);
+- errors that are no `Exception`;
 - ``except`` clauses that take in the limits of this process: recursion, memory, storage;
 - what of the `Context` is the ledger's own.
 
@@ -150,6 +151,8 @@ class _Guard(Reader):
         home = thing.__name__ if inspect.ismodule(thing) else str(getattr(thing, "__module__", None))
         if id(thing) in _BUILTINS or thing is builtins or home.partition(".")[0].lstrip("_") in MODULES:
             self._depends(node)
+        if isinstance(thing, type) and issubclass(thing, BaseException) and not issubclass(thing, Exception):
+            self.refuse(node, f"{ast.unparse(node)} is no Exception; a contract refuses by a code")
         if home == "math" and not inspect.ismodule(thing) and thing.__name__ not in INTEGER_MATH:
             self.refuse(node, f"{ast.unparse(node)} gives a float; nodes may round differently")
         if isinstance(thing, float | complex):

@@ -21,6 +21,7 @@ from medchain.errors import (
     InvalidSignature,
     InvalidTransaction,
     StorageError,
+    in_words,
 )
 from medchain.keys.signing import verify
 from medchain.ledger.contract import TOO_MANY_EVENTS, TOO_MANY_SUBJECTS, Context, Contract, Event
@@ -55,11 +56,9 @@ EVENTS_LIMIT = 7_000
 
 OK, INTERNAL = "ok", "internal"
 
-CRASHES = (Exception, SystemExit, GeneratorExit)
-"""What a handler may end with by mistake. An interrupt is none of its mistakes."""
-
-FATAL = (StorageError, MemoryError)
-"""What is no word of a contract: this node cannot go on, whatever the others can."""
+FATAL = (KeyboardInterrupt, StorageError)
+"""What is no word of a contract: this node cannot go on, whatever the others can. All else that a handler ends with is
+its own mistake, whatever it is derived from: a contract with a bug stops nothing."""
 
 
 @frozen
@@ -171,9 +170,9 @@ class BlockBuilder:
             if contract is None:
                 raise LookupError(f"{row.contract} is no longer active")
             code = _call(contract, context, overlay, row.message)
-        except FATAL:
+        except (*FATAL, MemoryError):  # nodes differ in memory, and what a timer did is logged
             raise
-        except CRASHES:  # a crash must not stop the chain; its text is never hashed
+        except BaseException:  # a crash must not stop the chain; its text is never hashed
             code = INTERNAL
         self._log(Kind.TIMER, encode([key[0], key[1], row.contract, row.message]), context, overlay, code)
 
@@ -192,14 +191,10 @@ class BlockBuilder:
             code = _call(contract, context, overlay, body.message)
         except EncodingError as error:
             raise InvalidTransaction("malformed", str(error)) from error
-        except StorageError:
+        except FATAL:
             raise
-        except (
-            CRASHES
-        ) as error:  # too little memory too: nothing is logged, so nobody comes to another result
-            raise InvalidTransaction(
-                INTERNAL, f"{body.contract} failed: {type(error).__name__}: {error}"
-            ) from error
+        except BaseException as error:  # too little memory too: nothing is logged, so no node has another result
+            raise InvalidTransaction(INTERNAL, f"{body.contract} failed: {in_words(error)}") from error
         self._state.take(seen)
         return self._log(Kind.TRANSACTION, transaction.raw, context, overlay, code)
 
@@ -331,7 +326,7 @@ def _call(contract: type[Contract], context: Context, overlay: Overlay, message:
 
     Raises:
         EncodingError: the fields are not those of the message.
-        Exception: whatever else the handler raises besides a declared refusal: it crashed.
+        BaseException: whatever else the handler raises besides a declared refusal: it crashed.
     """
     kind, _ = contract.handlers[message[0]]
     record: Any = from_value(kind, message[1])

@@ -152,6 +152,9 @@ OFFENCES: dict[str, tuple[dict[str, str], str]] = {
     "builtins by name": ({"top": "import builtins", "body": "builtins.id(1)"}, DEPENDS),
     "setattr": ({"body": "setattr(message, 'number', 1)"}, DEPENDS),
     "exit": ({"body": "raise SystemExit"}, DEPENDS),
+    "an error that nobody catches": ({"top": "class Odd(BaseException): pass", "body": "raise Odd"}, "no Exception"),
+    "one from elsewhere": ({"top": "from _pytest.outcomes import OutcomeException", "body": "raise OutcomeException"}, "no Exception"),
+    "a group of them": ({"body": "raise BaseExceptionGroup('x', [ValueError()])"}, "no Exception"),
     # floats
     "a float": ({"body": "message.number * 1.5"}, "a float"),
     "a float in a constant": ({"top": "RATE = 1.5", "body": "message.number * RATE"}, "a float"),

@@ -138,6 +138,7 @@ class BlockBuilder:
         self.height = tip.header.height + 1
         self._active = registry.active(rows, self.height)
         self._timers_limit = parameter(rows, "timers_per_block")
+        self._timer_interval = parameter(rows, "timer_interval_ms")
         self._transaction_limit = parameter(rows, "transaction_bytes")
         self.time = max(time, tip.header.time)
         self.first = tip.log.size
@@ -164,7 +165,7 @@ class BlockBuilder:
 
     def _run_timer(self, key: tuple[int, bytes], row: TimerRow) -> None:
         overlay = Overlay(self._state)
-        context = self._context(overlay, (), key[1])
+        context = self._context(overlay, (), key[1], earliest=self.time + self._timer_interval)
         contract = self._active.get(row.contract)
         try:
             if contract is None:
@@ -186,7 +187,8 @@ class BlockBuilder:
         body = transaction.body
         contract = self._active[body.contract]
         overlay = Overlay(seen)
-        context = self._context(overlay, tuple([signer.party for signer in body.signers]), transaction.id)
+        signers = tuple([signer.party for signer in body.signers])
+        context = self._context(overlay, signers, transaction.id, earliest=self.time)
         try:
             code = _call(contract, context, overlay, body.message)
         except EncodingError as error:
@@ -239,7 +241,7 @@ class BlockBuilder:
                     "bad-signature", f"party {signer.party.hex()[:12]}…: {error}"
                 ) from error
 
-    def _context(self, rows: Rows, signers: tuple[bytes, ...], id: bytes) -> Context:
+    def _context(self, rows: Rows, signers: tuple[bytes, ...], id: bytes, *, earliest: int) -> Context:
         return Context(
             height=self.height,
             time=self.time,
@@ -247,6 +249,7 @@ class BlockBuilder:
             id=id,
             chain=self._chain,
             rows=rows,
+            earliest=earliest,
         )
 
     def _log(self, kind: Kind, content: bytes, context: Context, overlay: Overlay, code: str) -> Receipt:

@@ -64,6 +64,7 @@ class Ledger:
             id=hashlib.sha256(str(self.count).encode()).digest(),
             chain=bytes(32),
             rows=overlay,
+            earliest=self.time,
         )
         contract = Governance(overlay)
         try:

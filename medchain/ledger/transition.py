@@ -195,7 +195,8 @@ class BlockBuilder:
             raise InvalidTransaction("malformed", str(error)) from error
         except FATAL:
             raise
-        except BaseException as error:  # too little memory too: nothing is logged, so no node has another result
+        except BaseException as error:
+            # Too little memory too: nothing is logged, so nobody comes to another result.
             raise InvalidTransaction(INTERNAL, f"{body.contract} failed: {in_words(error)}") from error
         self._state.take(seen)
         return self._log(Kind.TRANSACTION, transaction.raw, context, overlay, code)

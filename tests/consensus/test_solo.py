@@ -242,9 +242,9 @@ class TestTheEnd:
 
     def test_a_cause_without_words_is_named(self, engine: Solo, ledger: Ledger) -> None:
         ledger.no_snapshot = MemoryError()
-        with pytest.raises(ConsensusError, match="known to be final: MemoryError$"):
+        with pytest.raises(ConsensusError, match=r"known to be final: MemoryError$"):
             send(engine).receipt(SOON)
-        with pytest.raises(ConsensusError, match="has stopped: MemoryError$"):
+        with pytest.raises(ConsensusError, match=r"has stopped: MemoryError$"):
             send(engine)
 
     def test_who_was_to_begin_the_block_hears_why_there_is_none(self, engine: Solo, ledger: Ledger) -> None:

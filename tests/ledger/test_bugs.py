@@ -57,7 +57,7 @@ class Odd(BaseException):
     """Derived from what nobody catches."""
 
 
-class Mute(Exception):  # noqa: N818 - a stranger's name
+class Mute(Exception):
     """Fails once more when somebody asks what it says."""
 
     def __str__(self) -> str:

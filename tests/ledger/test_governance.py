@@ -428,7 +428,9 @@ class TestParameters:
             with pytest.raises(ValueError, match="name is not of the form"):
                 SetParameter(name, 1)
 
-    @pytest.mark.parametrize("name", ["proposal_ms", "timer_interval_ms", "timers_per_block", "transaction_bytes"])
+    @pytest.mark.parametrize(
+        "name", ["proposal_ms", "timer_interval_ms", "timers_per_block", "transaction_bytes"]
+    )
     def test_bounds(self, chamber: Council, name: str) -> None:
         bounds = PARAMETERS[name]
         for value in (bounds.least - 1, bounds.most + 1, 0, -1, 1 << 62, -(1 << 63)):

@@ -159,8 +159,8 @@ PARAMETERS = {
 """All parameters by name; there are no others.
 
 ``authority_threshold``: how many authorities decide. ``proposal_ms``: how long a proposal stays open.
-``timer_interval_ms``: how long after its block a timer that sets another one lets it wait at least, or a chain that rests
-would never rest again. ``timers_per_block``: most timers that one block runs. ``transaction_bytes``: most bytes of a
+``timer_interval_ms``: how long a timer that sets another one lets it wait at least, or a chain that rests would never
+rest again. ``timers_per_block``: most timers that one block runs. ``transaction_bytes``: most bytes of a
 transaction; a governance message of 16 signers fits into the least.
 """
 

@@ -68,6 +68,16 @@ def _harmless(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
+def in_words(error: BaseException) -> str:
+    """The kind of an error, and its text if it has one. Never fails, whatever a stranger's class does with its text."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:
+        return kind
+    return f"{kind}: {text}" if text else kind
+
+
 class VerificationError(MedchainError):
     """Something that claims to be proved is not."""
 

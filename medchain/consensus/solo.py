@@ -18,7 +18,7 @@ from attrs import define, field
 
 from medchain.consensus.engine import Application, Engine, Submission
 from medchain.consensus.notifier import Notifier
-from medchain.errors import ConsensusError, InvalidTransaction, Locked
+from medchain.errors import ConsensusError, InvalidTransaction, Locked, in_words
 from medchain.keys.signing import self_test
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import BlockBuilder, Receipt
@@ -110,7 +110,7 @@ class Solo(Engine):
             while len(self._waiting) >= INTAKE and not self._closing:
                 self._room.wait()
             if self._closing:
-                reason = "is closed" if self.failure is None else f"has stopped: {self.failure}"
+                reason = "is closed" if self.failure is None else f"has stopped: {in_words(self.failure)}"
                 raise ConsensusError(f"the engine {reason}") from self.failure
             self._waiting.append(item)
             self._filled.notify()
@@ -242,6 +242,7 @@ class Solo(Engine):
 
 
 def _stopped(cause: BaseException | None) -> ConsensusError:
-    error = ConsensusError(f"the engine stopped before this was known to be final: {cause}")
+    why = "it was closed" if cause is None else in_words(cause)
+    error = ConsensusError(f"the engine stopped before this was known to be final: {why}")
     error.__cause__ = cause
     return error

@@ -236,9 +236,16 @@ class TestTheEnd:
             assert isinstance(caught.value.__cause__, StorageFull)
         eventually(lambda: engine.failure is ledger.fault)
         for attempt in (lambda: send(engine), lambda: engine.run(lambda: None)):
-            with pytest.raises(ConsensusError, match="has stopped: no room"):
+            with pytest.raises(ConsensusError, match="has stopped: StorageFull: no room"):
                 attempt()
         assert ledger.blocks == []
+
+    def test_a_cause_without_words_is_named(self, engine: Solo, ledger: Ledger) -> None:
+        ledger.no_snapshot = MemoryError()
+        with pytest.raises(ConsensusError, match=r"known to be final: MemoryError$"):
+            send(engine).receipt(SOON)
+        with pytest.raises(ConsensusError, match=r"has stopped: MemoryError$"):
+            send(engine)
 
     def test_who_was_to_begin_the_block_hears_why_there_is_none(self, engine: Solo, ledger: Ledger) -> None:
         ledger.no_snapshot = StorageFull("no room for another reader")

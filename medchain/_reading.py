@@ -168,7 +168,14 @@ class ChainReading:
         return self._watch.events(self, reader, since, height, follow=follow, timeout=timeout)
 
     def table(self, table: Table[V]) -> TableView[V]:
-        """The rows of a contract's table, to read."""
+        """The rows of a contract's table, to read.
+
+        A loop over them may take its time, and may write: rows are read by pages of at most 1,024, each of the moment
+        at which it is read, and nothing stays open in between. So a row that is there all along is given once; one
+        that changes meanwhile as it was or as it is; one that is added behind the loop's place is missed, one ahead
+        of it is given too. Take a ``list`` of the keys first where a loop adds rows to the table that it is over.
+        `snapshot` gives all rows of one moment.
+        """
         return table.view(self._archive)
 
     def party(self, id: bytes) -> Party | None:

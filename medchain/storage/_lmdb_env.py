@@ -169,7 +169,7 @@ class SharedEnvironment:
             # Early and without waiting; what cannot be now can be later.
             with suppress(StorageError, OSError):
                 self._grow(0, patience=0)
-        cut_short = self._lengthen(size, changes)
+        self._lengthen(size, changes)
         while True:
             txn = self.begin(write=True)
             try:
@@ -178,18 +178,14 @@ class SharedEnvironment:
                 break
             except lmdb.MapFullError:
                 pass
-            except lmdb.Error as error:
-                if error.code == errno.EIO and cut_short is not None:
-                    raise cut_short from error
-                raise
             finally:
                 self.end(txn)
             self._grow(size, patience=PATIENCE)
         with suppress(OSError):
             _extend(self.path, self._used())
 
-    def _lengthen(self, size: int, changes: int) -> OSError | None:
-        """Make the file longer than a commit can need; gives what stood in the way, for it may be why that fails.
+    def _lengthen(self, size: int, changes: int) -> None:
+        """Make the file longer than a commit can need, if that is allowed.
 
         A commit may leave pages at the end unwritten, that is, a file which is shorter than LMDB says what it uses.
         Who would open it, had we died then, could not tell it from a truncated one. So it is lengthened before: by as
@@ -197,11 +193,8 @@ class SharedEnvironment:
         """
         used = self._used()
         spare = min(used, LARGEST_STEP) + FIRST_MAP + 2 * size + SPARE_FOR_CHANGE * changes
-        try:
+        with suppress(OSError):  # if there is no room for it, writing will tell
             _extend(self.path, used + spare)
-        except OSError as error:
-            return error
-        return None
 
     @contextmanager
     def _alone(self, purpose: str, patience: float = PATIENCE) -> Iterator[None]:

@@ -84,6 +84,7 @@ class SharedEnvironment:
         self._gate = threading.Condition(self._lock)
         self._writable = writable
         self._env, self._table = _open_environment(path, writable=writable)
+        self._page_size = self._env.stat()["psize"]
 
     # Handles
 
@@ -165,11 +166,12 @@ class SharedEnvironment:
 
         `size` and `changes` are the bytes of the batch and how many changes it has.
         """
-        if self._map_size() - self._used() < min(self._used(), LARGEST_STEP) and not self._open:
+        used = self._used()
+        if self._map_size() - used < min(used, LARGEST_STEP) and not self._open:
             # Early and without waiting; what cannot be now can be later.
             with suppress(StorageError, OSError):
                 self._grow(0, patience=0)
-        self._lengthen(size, changes)
+        self._lengthen(used, min(used, LARGEST_STEP) + FIRST_MAP + 2 * size + SPARE_FOR_CHANGE * changes)
         while True:
             txn = self.begin(write=True)
             try:
@@ -181,20 +183,21 @@ class SharedEnvironment:
             finally:
                 self.end(txn)
             self._grow(size, patience=PATIENCE)
-        with suppress(OSError):
-            _extend(self.path, self._used())
+        self._lengthen(self._used(), 0)
 
-    def _lengthen(self, size: int, changes: int) -> None:
-        """Make the file longer than a commit can need, if that is allowed.
+    def _lengthen(self, used: int, spare: int) -> None:
+        """See to it that the file has as much as is used of it and `spare` bytes more, if that is allowed.
 
         A commit may leave pages at the end unwritten, that is, a file which is shorter than LMDB says what it uses.
         Who would open it, had we died then, could not tell it from a truncated one. So it is lengthened before: by as
-        much as it holds, for that is what copying each page once takes, and by what the changes bring.
+        much as it holds, for that is what copying each page once takes, and by what the changes bring. And by twice
+        that, for syncing takes longer when the length has changed.
         """
-        used = self._used()
-        spare = min(used, LARGEST_STEP) + FIRST_MAP + 2 * size + SPARE_FOR_CHANGE * changes
-        with suppress(OSError):  # if there is no room for it, writing will tell
-            _extend(self.path, used + spare)
+        if (self.path / DATA_FILE).stat().st_size < used + spare:
+            for length in (used + 2 * spare, used + spare):
+                with suppress(OSError):  # if there is no room for it, writing will tell
+                    _extend(self.path, length)
+                    return
 
     @contextmanager
     def _alone(self, purpose: str, patience: float = PATIENCE) -> Iterator[None]:
@@ -224,7 +227,7 @@ class SharedEnvironment:
         return self._env.info()["map_size"]
 
     def _used(self) -> int:
-        return (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        return (self._env.info()["last_pgno"] + 1) * self._page_size
 
     def _grow(self, size: int, *, patience: float) -> None:
         """Enlarge the map so that it surely takes a batch of `size` bytes that it could not take before."""

@@ -16,6 +16,7 @@ from processes import Forked, Start, hear, put
 
 from medchain.errors import NewerFormat, NotAChain, StorageBusy, StorageError
 from medchain.storage import Batch, LmdbStore, _lmdb_env
+from medchain.storage._lmdb_env import SharedEnvironment
 
 
 class TestOpening:
@@ -109,14 +110,13 @@ with LmdbStore(path, read_only=True) as reader:
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Pages that a batch writes and removes again are used, but never written: the file would lack them."""
-        short, lengthen = [], _lmdb_env._extend
+        short, lengthen = [], SharedEnvironment._lengthen
 
-        def watched(path: Path, size: int) -> None:
-            length = (path / "data.mdb").stat().st_size
-            short.append(max(0, size - length))
-            lengthen(path, size)
+        def watched(environment: SharedEnvironment, used: int, spare: int) -> None:
+            short.append((path / "data.mdb").stat().st_size < used + spare)
+            lengthen(environment, used, spare)
 
-        monkeypatch.setattr(_lmdb_env, "_extend", watched)
+        monkeypatch.setattr(SharedEnvironment, "_lengthen", watched)
         chance = random.Random(1)
         with LmdbStore(path) as store:
             short.clear()

@@ -199,6 +199,11 @@ class ChainReading:
     def table(self, table: Table[V], *, at: int | None = None) -> TableView[V]:
         """The rows of a contract's table, to read: as they are now, whenever it is asked, or as of an earlier block.
 
+        A loop over the rows of now may take its time, and may write: rows are read by pages of at most 1,024, each of
+        the moment at which it is read, and nothing stays open in between. So a row that is there all along is given
+        once; one that changes meanwhile as it was or as it is; one that is added behind the loop's place is missed, one
+        ahead of it is given too. Take a ``list`` of the keys first where a loop adds rows to the table that it is over.
+
         As of a block, each row is checked by the state root of its header: some 0.1 ms for a row, 0.4 ms for one that
         has changed since, where a row of now takes 3 µs.
 

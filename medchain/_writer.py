@@ -204,10 +204,13 @@ class Writer:
     def moment(self) -> Snapshot:
         """The store just after a block that is signed, between two blocks."""
         found: list[Snapshot] = []
+        reader = threading.get_ident()
 
         def take() -> None:
             self.checkpoint()
-            found.append(self._archive.store.snapshot())
+            moment = self._archive.store.snapshot()
+            moment.hand_over(reader)  # or it would be the engine's own, which a commit does not wait for
+            found.append(moment)
 
         self.engine.run(take)
         return found[0]

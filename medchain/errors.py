@@ -34,6 +34,7 @@ __all__ = [
     "Refused",
     "RootMismatch",
     "SealingError",
+    "StorageBusy",
     "StorageError",
     "StorageFull",
     "UntrustedSigner",
@@ -258,6 +259,12 @@ class StorageFull(StorageError):
     """The disk or a configured limit is full; nothing of the batch was written."""
 
     code = "storage-full"
+
+
+class StorageBusy(StorageError):
+    """Open snapshots of this process stand in the way; nothing was written, and once they are closed it may be."""
+
+    code = "storage-busy"
 
 
 class NotAChain(StorageError):

@@ -80,6 +80,8 @@ class Submission:
             ConsensusError: the engine stopped before it was known to be final. Its ``__cause__`` is what stopped it,
                 on a full disk `StorageFull`. Submit the same bytes again when the chain is open again: the answer is
                 the first receipt, or a new one.
+            StorageBusy: snapshots that this process has open keep the store from growing. Nothing is logged: close
+                them, and submit the same bytes again.
             TimeoutError: not yet known after `timeout` seconds; it may still be committed.
         """
         return self._future.result(timeout)
@@ -89,7 +91,7 @@ class Submission:
 
         Raises:
             Refused: the contract refused it; ``reason`` is its code, ``receipt`` where that is logged.
-            InvalidTransaction, ConsensusError, TimeoutError: as for `receipt`.
+            InvalidTransaction, ConsensusError, StorageBusy, TimeoutError: as for `receipt`.
         """
         return accepted(self.receipt(timeout))
 

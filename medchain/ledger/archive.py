@@ -36,6 +36,7 @@ from medchain.ledger.versions import put_state
 from medchain.merkle import CompactRange, Head, leaf_hash, node_hash, prove_inclusion, root_of
 from medchain.merkle.proofs import ConsistencyProof, InclusionProof, prove_consistency
 from medchain.records import decode_record, encode_record
+from medchain.storage._paging import paged
 from medchain.storage.api import Batch, Reader, Store
 
 __all__ = [
@@ -258,8 +259,18 @@ class Archive:
     def scan(
         self, start: bytes, end: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Rows in the order of their keys."""
-        return self.reader.scan(start, end, reverse=reverse)
+        """Rows in the order of their keys.
+
+        At a moment (`at`) all are of it. Otherwise they are read by pages, each of a moment of its own, so that no
+        snapshot stays open while the caller's code runs, which may write.
+        """
+        if self.reader is not self.store:
+            return self.reader.scan(start, end, reverse=reverse)
+
+        def page(start: bytes, end: bytes | None, count: int) -> list[tuple[bytes, bytes]]:
+            return list(self.store.scan(start, end, reverse=reverse, limit=count))
+
+        return paged(page, start, end, reverse=reverse)
 
     def node(self, level: int, index: int) -> bytes:
         """The hash of a complete node of the log.

@@ -244,8 +244,8 @@ class Reader(ABC):
 class Snapshot(Reader):
     """A store as it was at one moment, whatever is committed afterwards. A context manager.
 
-    Close it soon: it keeps old data on disk, and a store that has to grow waits for it. A snapshot serves one
-    thread at a time. Closing the store ends its snapshots.
+    Close it soon: it keeps old data on disk, and a store may have to wait for it. A snapshot serves one thread
+    at a time. Closing the store ends its snapshots.
     """
 
     _closed = False
@@ -255,6 +255,14 @@ class Snapshot(Reader):
 
     @abstractmethod
     def _close(self) -> None: ...
+
+    def _hand_over(self, thread: int) -> None:
+        """Note whose it is; a store that does not ask which thread opened a snapshot has nothing to do."""
+
+    def hand_over(self, thread: int) -> None:
+        """Say that another thread, by its `threading.get_ident()`, reads and closes it: a commit may wait for it."""
+        self._check_usable()
+        self._hand_over(thread)
 
     def _check_usable(self) -> None:
         if self._closed:

@@ -262,13 +262,23 @@ class Chain(ChainReading):
         *,
         not_after: int | None = None,
     ) -> Body:
-        """A body to be signed by `signers`, in that order; it reserves a sequence number of the first one's key.
+        """A body to be signed by `signers`, in that order; it takes a sequence number of the first one's key.
+
+        The chain lets a key be 1,024 numbers ahead. When as many of its transactions are in flight, this waits for one
+        of them to become final. A draft that is out to be signed keeps its number for an hour, and after that until
+        its key has made 1,024 others or this process ends. One whose number another has used is refused as
+        ``replayed``: draft it anew.
 
         Args:
             contract: whose message it is.
             message: an instance of one of its message classes.
             signers: who has to sign.
             not_after: last block time (ms) at which it may be logged.
+
+        Raises:
+            TooManyDrafts: 1,024 drafts of the last hour are out, or what is in flight has not become final within a
+                minute. Submit some of them first.
+            ConsensusError: the chain is open for reading only.
         """
         writer = self._require_writer()
         if not signers:

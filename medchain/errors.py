@@ -36,6 +36,7 @@ __all__ = [
     "SealingError",
     "StorageError",
     "StorageFull",
+    "TooManyDrafts",
     "UntrustedSigner",
     "VerificationError",
 ]
@@ -278,3 +279,9 @@ class ConsensusError(MedchainError):
     """The engine stopped or cannot take the transaction now."""
 
     code = "consensus"
+
+
+class TooManyDrafts(ConsensusError):
+    """A key has 1,024 drafts out, as many as the chain lets it be ahead: submit some of them before you draft more."""
+
+    code = "too-many-drafts"

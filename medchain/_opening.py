@@ -30,6 +30,7 @@ from medchain.storage.mark import Mark
 __all__ = [
     "blobs_at",
     "check_mark",
+    "check_vacant",
     "commit_first",
     "installed_contracts",
     "load_tip",
@@ -157,6 +158,14 @@ def stored_gate(archive: Archive) -> GateSet | None:
     with archive.store.snapshot() as moment:
         threshold, members = gate_of(archive.at(moment))
     return GateSet(threshold, members) if members else None
+
+
+def check_vacant(archive: Archive, place: object) -> None:
+    """Refuse to found a chain where something is already; StorageError says what it is."""
+    if archive.founded:
+        raise StorageError(f"{place} holds a chain already; Chain.open(path, authority=…) opens it")
+    if not archive.empty:
+        raise StorageError(f"{place} holds something else already, or a snapshot that was restored in part")
 
 
 def commit_first(archive: Archive, block: Block, mark: Mark) -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 from medchain.errors import StorageError
 from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
-from medchain.ledger.restoring import restore
 from medchain.ledger.snapshot import Progress, SnapshotHead, SnapshotReader, write_snapshot
 from medchain.ledger.trust import Trust
 from medchain.storage._files import NewFile
 from medchain.storage._guard import guarded
-from medchain.storage.api import Snapshot, Store
+from medchain.storage.api import Snapshot
 
-__all__ = ["open_snapshot", "restore_file", "signed_moment", "snapshot_to"]
+__all__ = ["open_snapshot", "signed_moment", "snapshot_to"]
 
 Path_ = str | PathLike[str]
 
@@ -75,9 +74,3 @@ def open_snapshot(path: Path_, trust: Trust) -> SnapshotReader:
     except BaseException:
         source.close()
         raise
-
-
-def restore_file(store: Store, path: Path_, trust: Trust, progress: Progress | None) -> None:
-    """Fill an empty store from a snapshot file; errors as `restore`."""
-    with open_snapshot(path, trust) as snapshot:
-        restore(store, snapshot, progress)

@@ -11,6 +11,7 @@ from medchain._following import Events, Following, Watch
 from medchain._opening import (
     blobs_at,
     check_mark,
+    check_vacant,
     commit_first,
     installed_contracts,
     load_tip,
@@ -22,10 +23,10 @@ from medchain._opening import (
 )
 from medchain._reading import ChainReading
 from medchain._sharing import Sharing, once_in_process
-from medchain._snapshots import restore_file
+from medchain._snapshots import open_snapshot
 from medchain._writer import Writer
 from medchain.consensus.engine import Submission
-from medchain.errors import InvalidTransaction, StorageError
+from medchain.errors import InvalidTransaction
 from medchain.keys.party import Party
 from medchain.keys.wallet import Signer, Wallet
 from medchain.ledger.archive import Archive
@@ -34,6 +35,7 @@ from medchain.ledger.contract import Contract, wire_name
 from medchain.ledger.draft import Signed, signer_ref
 from medchain.ledger.entry import Genesis, Predecessor, check_origin
 from medchain.ledger.registry import Registry
+from medchain.ledger.restoring import restore
 from medchain.ledger.transaction import Body, Transaction
 from medchain.ledger.transition import Receipt, Tip, found
 from medchain.ledger.trust import Trust
@@ -115,8 +117,7 @@ class Chain(ChainReading):
         try:
             genesis = new_genesis(origin, authority, gate, registry, predecessor, clock())
             archive = Archive(store)
-            if not archive.empty:
-                raise StorageError(f"{path} holds a chain already; Chain.open(path, authority=…) opens it")
+            check_vacant(archive, path)
             block = found(registry, genesis, stored_nodes(archive.store))
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             commit_first(archive, block, kept)
@@ -220,15 +221,17 @@ class Chain(ChainReading):
 
         Raises:
             VerificationError: the snapshot is not one that `trust` believes.
-            EncodingError, InvalidBlock: it is damaged. No chain is left.
-            StorageError: the folder holds a chain or something else already.
+            EncodingError, InvalidBlock: it is damaged. The folder has no chain then; what else was there is untouched.
+            StorageError: the folder, or the store, holds a chain or something else already. What a restore that was
+                broken off has left does not count.
         """
-        target = store or open_store(Path(path), create=True)
-        try:
-            restore_file(target, snapshot, trust, progress)
-        finally:
-            if store is None:
-                target.close()
+        with open_snapshot(snapshot, trust) as reader:
+            target = store or open_store(Path(path), create=True)
+            try:
+                restore(target, reader, progress)
+            finally:
+                if store is None:
+                    target.close()
         return cls.open(path, contracts=contracts, store=store, blobs=blobs)
 
     @classmethod

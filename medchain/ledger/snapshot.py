@@ -101,7 +101,7 @@ class SnapshotReader:
     A context manager, which closes the source.
 
     Args:
-        source: where to read from, once, from the start.
+        source: where to read from, from the start; a file, for the rows may be read again.
         trust: who is believed.
 
     Raises:
@@ -123,6 +123,7 @@ class SnapshotReader:
         self.head = decode_record(SnapshotHead, self._take(self._number(4), HEAD_LIMIT), limit=HEAD_LIMIT)
         self.checkpoint = Checkpoint.parse(self.head.checkpoint)
         trust.verify(self.checkpoint)
+        self._begin = source.tell()
         self.log = self._log()
         self.header, self.genesis = self._header(trust)
 
@@ -160,12 +161,13 @@ class SnapshotReader:
         return header, first.genesis
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """The rows as (order key, stored bytes), once. They are not verified before they make the header's state root.
+        """The rows as (order key, stored bytes). They are not verified before they make the header's state root.
 
         Raises:
             EncodingError: they are out of order, too many, too large, or cut off.
         """
         before = ROWS
+        self._source.seek(self._begin)
         for _ in range(self.head.rows):
             key_size, row_size = self._number(2), self._number(4)
             key, row = self._take(key_size, MAX_KEY), self._take(row_size, ROW_LIMIT)

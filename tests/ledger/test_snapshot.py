@@ -12,6 +12,7 @@ from ledger.counting import Add, Counting, Later, Put
 from ledger.world import CONTRACTS, Clock, World, wallet
 
 import medchain as mc
+from medchain._opening import check_vacant
 from medchain._snapshots import open_snapshot
 from medchain.chain import Chain
 from medchain.errors import (
@@ -24,8 +25,9 @@ from medchain.errors import (
 )
 from medchain.ledger.archive import Archive
 from medchain.ledger.draft import Signed
-from medchain.ledger.restoring import restore
+from medchain.ledger.restoring import UNFINISHED, restore
 from medchain.ledger.snapshot import SnapshotReader
+from medchain.storage.api import Batch
 from medchain.storage.mark import Mark
 from medchain.storage.memory import MemoryStore
 
@@ -204,21 +206,86 @@ def restored_by(world: World, file: Path, tmp_path: Path) -> Chain:
     return restored(file, world, tmp_path)
 
 
-def test_broken_off_and_begun_anew(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_store_with_other_data_is_left_as_it_is(world: World, tmp_path: Path, damaged: bool) -> None:
+    filled(world)
+    file, store = tmp_path / "snapshot", MemoryStore()
+    world.chain.snapshot(file)
+    if damaged:
+        file.write_bytes(file.read_bytes()[:-3])
+    precious = Batch()
+    precious.put(b"my/precious", b"1")
+    store.commit(precious)
+    with pytest.raises(StorageError, match="something else already"):
+        Chain.restore(tmp_path, file, trust=world.chain.trust, contracts=CONTRACTS, store=store)
+    assert list(store.scan()) == [(b"my/precious", b"1")]
+    with pytest.raises(StorageError, match="something else already"):
+        check_vacant(Archive(store), "here")
+
+
+def test_a_damaged_snapshot_is_known_before_the_store_is_touched(world: World, tmp_path: Path) -> None:
+    filled(world)
+    file = tmp_path / "snapshot"
+    world.chain.snapshot(file)
+    data = file.read_bytes()
+    for bad in (data[:-1] + bytes([data[-1] ^ 1]), data[:-3], data + b"x"):
+        store = MemoryStore()
+        with pytest.raises((EncodingError, InvalidBlock)):
+            restore(store, SnapshotReader(io.BytesIO(bad), world.chain.trust))
+        assert Archive(store).empty
+    file.write_bytes(data[:50])
+    with pytest.raises(EncodingError):
+        Chain.restore(tmp_path / "again", file, trust=world.chain.trust)
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_snapshot_that_changes_while_it_is_read(world: World, tmp_path: Path) -> None:
+    """It was verified, and then another took its place: no chain comes of it."""
+    filled(world)
+    file, store = tmp_path / "snapshot", MemoryStore()
+    world.chain.snapshot(file)
+    source = io.BytesIO(file.read_bytes())
+
+    def change(done: int, total: int | None) -> None:
+        if done == (total or 0) // 2:
+            source.seek(-1, io.SEEK_END)
+            [last] = source.read()
+            source.seek(-1, io.SEEK_END)
+            source.write(bytes([last ^ 1]))
+
+    with pytest.raises(StorageError, match="has changed while it was read"):
+        restore(store, SnapshotReader(source, world.chain.trust), change)
+    with pytest.raises(NotAChain):
+        Archive(store).check_format()
+
+
+@pytest.mark.parametrize("share", [0.5, 1])
+def test_broken_off_and_begun_anew(world: World, tmp_path: Path, share: float) -> None:
+    """While the snapshot is verified, or while it is written."""
     filled(world)
     file, store = tmp_path / "snapshot", MemoryStore()
     world.chain.snapshot(file)
 
     def stop(done: int, total: int | None) -> None:
-        raise KeyboardInterrupt
+        if done == share * (total or 0):
+            raise KeyboardInterrupt
 
     with open_snapshot(file, world.chain.trust) as snapshot, pytest.raises(KeyboardInterrupt):
         restore(store, snapshot, stop)
     with pytest.raises(NotAChain):
         Archive(store).check_format()
+    assert Archive(store).empty is (share < 1)
+    if share == 1:
+        with pytest.raises(StorageError, match="restored in part"):
+            check_vacant(Archive(store), "here")
     where = {"contracts": CONTRACTS, "store": store, "blobs": world.chain.blobs}
     again = Chain.restore(tmp_path, file, trust=world.chain.trust, **where)  # type: ignore[arg-type]
     assert again.head == world.chain.head
+    assert store.get(UNFINISHED) is None
+    with open_snapshot(file, world.chain.trust) as snapshot:
+        clean = MemoryStore()
+        restore(clean, snapshot)
+    assert list(store.scan()) == list(clean.scan())
     with pytest.raises(StorageError, match="cannot read"):
         Chain.restore(tmp_path, tmp_path / "none", trust=world.chain.trust, store=MemoryStore())
     with pytest.raises(StorageError):

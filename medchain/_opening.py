@@ -15,7 +15,7 @@ from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive, leaf_key
 from medchain.ledger.contract import Contract
-from medchain.ledger.entry import Genesis, Predecessor, chain_tag
+from medchain.ledger.entry import Genesis, Predecessor, chain_tag, check_origin
 from medchain.ledger.governance.contract import gate_of
 from medchain.ledger.registration import check
 from medchain.ledger.registry import Registry
@@ -30,6 +30,7 @@ from medchain.storage.mark import Mark
 __all__ = [
     "blobs_at",
     "check_mark",
+    "check_name",
     "check_vacant",
     "commit_first",
     "installed_contracts",
@@ -181,6 +182,16 @@ def commit_first(archive: Archive, block: Block, mark: Mark) -> None:
             if archive.empty:
                 mark.withdraw()
         raise
+
+
+def check_name(origin: str, predecessor: str | None) -> None:
+    """Whether a chain may have this origin, going on from one with the origin `predecessor`; ValueError if not."""
+    check_origin(origin)
+    if origin == predecessor:
+        raise ValueError(
+            f"a chain that goes on from {origin} needs an origin of its own: by the name of its log every trust file,"
+            " witness and wallet tells one from the other"
+        )
 
 
 def check_mark(archive: Archive, mark: Mark) -> None:

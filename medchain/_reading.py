@@ -78,6 +78,12 @@ class ChainReading:
         return self._writer is None
 
     @property
+    def begins(self) -> int:
+        """The log index from which on history is here: 0, or the size of the snapshot from which it was restored."""
+        base = self._archive.base
+        return 0 if base is None else base.size
+
+    @property
     def trust(self) -> Trust:
         """What others need to verify this chain: hand it out on a way that the chain's server does not control."""
         return Trust((VerifierKey(self.origin, self._genesis.log_key),), self.id, self.tag)

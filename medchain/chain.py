@@ -11,6 +11,7 @@ from medchain._following import Events, Following, Watch
 from medchain._opening import (
     blobs_at,
     check_mark,
+    check_name,
     check_vacant,
     commit_first,
     installed_contracts,
@@ -33,7 +34,7 @@ from medchain.ledger.archive import Archive
 from medchain.ledger.audit import Progress
 from medchain.ledger.contract import Contract, wire_name
 from medchain.ledger.draft import Signed, signer_ref
-from medchain.ledger.entry import Genesis, Predecessor, check_origin
+from medchain.ledger.entry import Genesis, Predecessor
 from medchain.ledger.registry import Registry
 from medchain.ledger.restoring import restore
 from medchain.ledger.transaction import Body, Transaction
@@ -100,7 +101,7 @@ class Chain(ChainReading):
                 Without it nobody can write again: back it up.
             gate: who gives the gate's share against a logged decision; None founds a chain without a gate.
             contracts: contract classes; all installed ones by default.
-            predecessor: the chain that this one goes on from.
+            predecessor: the chain that this one goes on from; it has another origin.
             store: where rows and leaves lie; LMDB in the folder by default.
             blobs: where sealed data lies; files in the folder by default.
             mark: file that keeps the largest signed size; in the user's state folder by default. It must not lie in
@@ -108,10 +109,10 @@ class Chain(ChainReading):
             clock: the time now in ms since the epoch.
 
         Raises:
-            ValueError: the origin is none, or the gate has too many parties for the genesis document.
+            ValueError: the origin is none or the predecessor's, or the gate has too many parties for the document.
             StorageError: the folder holds a chain or something else already.
         """
-        check_origin(origin)
+        check_name(origin, None if predecessor is None else predecessor.origin)
         registry = registry_of(contracts)
         store = store or open_store(Path(path), create=True)
         try:

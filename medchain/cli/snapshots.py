@@ -14,6 +14,7 @@ from medchain.cli.parsing import EPILOG, Formatter
 if TYPE_CHECKING:
     from medchain.chain import Chain
     from medchain.keys.wallet import Wallet
+    from medchain.ledger.trust import Trust
 
 __all__ = ["add_commands"]
 
@@ -38,7 +39,8 @@ def add_commands(commands: Any) -> None:
         description="Make a chain, for reading, from a snapshot that the trust file vouches for. Its authority opens\n"
         "it for writing if the mark says that nothing later was signed. If the mark is ahead or lost, what was\n"
         "logged in between is lost for this chain: --accept-loss founds a new one, with the same gate, that names\n"
-        "it as its predecessor. The password of the keystore is asked for, or read from standard input.",
+        "it as its predecessor. If that breaks off, say it again: a chain that was restored is taken up. The password\n"
+        "of the keystore is asked for, or read from standard input.",
         epilog=EPILOG + "\nexamples: medchain restore clinic.snapshot again --trust clinic.trust\n"
         "          medchain restore clinic.snapshot again --trust clinic.trust --accept-loss next \\\n"
         "              --origin clinic.example/ehr-2 --keystore hospital.keys --wallet hospital",
@@ -93,9 +95,10 @@ def _restore(options: argparse.Namespace) -> int:
     require(options.file)
     wallet = None if options.accept_loss is None else _wallet(options.keystore, options.wallet)
     trust = Trust.load(options.trust)
+    old = None if wallet is None else _taken_up(options, trust)
     with (
         counted("restore") as progress,
-        Chain.restore(options.chain, options.file, trust=trust, progress=progress) as chain,
+        old or Chain.restore(options.chain, options.file, trust=trust, progress=progress) as chain,
     ):
         shown = {"restored": str(options.chain), **_described(chain)}
         if wallet is not None:
@@ -110,6 +113,35 @@ def _restore(options: argparse.Namespace) -> int:
                 shown["successor"] = {"chain": str(options.accept_loss), **_described(successor)}
     _show(shown, options.json)
     return 0
+
+
+def _taken_up(options: argparse.Namespace, trust: Trust) -> Chain | None:
+    """The chain that an attempt before has restored from this snapshot; None if it is still to be restored.
+
+    Raises:
+        ValueError, StorageError: its successor cannot have this name, or not this place. Nothing was restored then.
+    """
+    from medchain._opening import check_name, check_vacant, open_store
+    from medchain._snapshots import open_snapshot
+    from medchain.chain import Chain
+    from medchain.errors import NotAChain
+    from medchain.ledger.archive import Archive
+
+    check_name(options.origin, trust.origin)
+    old, new = options.chain.resolve(), options.accept_loss.resolve()
+    if old.is_relative_to(new) or new.is_relative_to(old):
+        raise ValueError("the restored chain and the new one have folders of their own, side by side")
+    with open_snapshot(options.file, trust) as snapshot:
+        with open_store(options.accept_loss, create=True) as store:
+            check_vacant(Archive(store), options.accept_loss)
+        try:
+            chain = Chain.open(options.chain)
+        except NotAChain:
+            return None
+        if (chain.id, chain.head, chain.begins) == (trust.chain, snapshot.log.head, snapshot.log.size):
+            return chain
+        chain.close()
+        return None
 
 
 def _wallet(path: Path, name: str) -> Wallet:

@@ -27,6 +27,7 @@ from medchain.ledger.registry import Registry
 from medchain.policy import GateSet
 from medchain.storage.blobs import BlobStore
 from medchain.storage.mark import Mark
+from medchain.storage.places import Place
 
 __all__ = ["Sharing", "once_in_process"]
 
@@ -58,7 +59,7 @@ class Sharing:
         self.blobs = blobs
         self.writer = writer
         self.handles: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.place: _Place | None = None
+        self.site: _Site | None = None
         self.closing = False
         self.closed = threading.Event()
 
@@ -94,19 +95,20 @@ class Sharing:
                 self.closed.set()
                 self._forget()
 
-    def publish(self, path: Path) -> None:
-        """Let this process find it again at `path`."""
-        self.place = _Place(path)
+    def publish(self, place: Place) -> None:
+        """Let this process find it again at `place`."""
+        self.site = _Site(place)
+        key = place.key
         with _lock:
-            _open[_key(path)] = self
+            _open[key] = self
 
     def _forget(self) -> None:
         with _lock:
             self.handles.clear()
             for key in [key for key, shared in _open.items() if shared is self]:
                 del _open[key]
-        if self.place is not None:
-            self.place.release()
+        if self.site is not None:
+            self.site.release()
 
     @property
     def stopped(self) -> bool:
@@ -154,21 +156,28 @@ class Sharing:
             )
 
 
-class _Place:
-    """The folder of an open chain, not to be mistaken for another one that has taken its name since."""
+class _Site:
+    """Where an open chain lies. A folder is not to be mistaken for another one that has taken its name since."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+    def __init__(self, place: Place) -> None:
+        self._folder = None if place.folder is None else place.folder.resolve()
         self._fd: int | None = None
-        with suppress(OSError):  # on Windows a folder cannot be opened, nor removed while its files are open
-            self._fd = os.open(path, os.O_RDONLY)  # held, so that its number is not given to another folder
-        self._known = self.path.stat()
+        if self._folder is not None:
+            with suppress(
+                OSError
+            ):  # on Windows a folder cannot be opened, nor removed while its files are open
+                self._fd = os.open(
+                    self._folder, os.O_RDONLY
+                )  # held, so that its number is not given to another folder
+            self._known = self._folder.stat()
 
     @property
     def is_same(self) -> bool:
-        """Whether the folder at the path is still the one that was opened."""
+        """Whether the place is still the one that was opened."""
+        if self._folder is None:
+            return True  # the writer's session notices when its schema goes
         try:
-            return os.path.samestat(self._known, self.path.stat())
+            return os.path.samestat(self._known, self._folder.stat())
         except OSError:
             return False
 
@@ -205,12 +214,13 @@ def once_in_process(opening: Opening) -> Opening:
         if options.get("store") is not None or options.get("authority") is None:
             return cast(_Handle, opening(cls, path, **options))
         with _opening:
-            chain = _rejoin(cls, path, options)
+            place = Place.parse(path)
+            chain = _rejoin(cls, place, options)
             if chain is not None:
                 return chain
             try:
                 chain = cast(_Handle, opening(cls, path, **options))
-                chain._shared.publish(Path(path))
+                chain._shared.publish(place)
                 return chain
             except BaseException:
                 if chain is not None:
@@ -220,18 +230,19 @@ def once_in_process(opening: Opening) -> Opening:
     return cast(Opening, opened)
 
 
-def _rejoin(cls: type[C], path: Path_, options: Mapping[str, Any]) -> C | None:
-    """A further handle of the chain that is open for writing at `path` in this process; None if none is.
+def _rejoin(cls: type[C], place: Place, options: Mapping[str, Any]) -> C | None:
+    """A further handle of the chain that is open for writing at `place` in this process; None if none is.
 
     Raises:
         ValueError, StorageError: it is open on other terms, see `Sharing.check_terms` and `Sharing.check_founding`.
         ConsensusError: its engine has stopped.
         Locked: it is being closed, and that takes long.
     """
+    key = place.key
     while True:
         with _lock:
-            shared = _open.get(_key(path))
-            if shared is None or shared.closed.is_set() or shared.place is None or not shared.place.is_same:
+            shared = _open.get(key)
+            if shared is None or shared.closed.is_set() or shared.site is None or not shared.site.is_same:
                 return None
             if not shared.stopped:
                 registry = registry_of(options.get("contracts"))
@@ -244,14 +255,10 @@ def _rejoin(cls: type[C], path: Path_, options: Mapping[str, Any]) -> C | None:
             shared.close()
         elif not shared.closing:
             raise ConsensusError(
-                f"{path} is open in this process, but its engine has stopped: close it first"
+                f"{place} is open in this process, but its engine has stopped: close it first"
             )
         elif not shared.closed.wait(PATIENCE):
-            raise Locked(f"{path} is being closed in this process, and that takes long")
-
-
-def _key(path: Path_) -> str:
-    return os.path.realpath(path)
+            raise Locked(f"{place} is being closed in this process, and that takes long")
 
 
 _open: dict[str, Sharing] = {}

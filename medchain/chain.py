@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 from medchain._following import Events, Following, Watch
@@ -17,7 +16,6 @@ from medchain._opening import (
     installed_contracts,
     load_tip,
     new_genesis,
-    open_store,
     registry_of,
     stored_genesis,
     system_clock,
@@ -47,6 +45,7 @@ from medchain.storage.api import Store
 from medchain.storage.blobs import BlobStore, MemoryBlobs
 from medchain.storage.mark import Mark
 from medchain.storage.memory import MemoryStore
+from medchain.storage.places import Place
 
 __all__ = ["Chain", "Events", "Following", "installed_contracts"]
 
@@ -95,35 +94,38 @@ class Chain(ChainReading):
         """Found a chain and open it for writing. Said again while it is open in this process, open it once more.
 
         Args:
-            path: folder for the chain; made if it is not there.
+            path: where the chain lies: a folder, made if it is not there, or a `Place` as text, like
+                ``sqlite:FOLDER`` or ``postgresql://…?schema=NAME``.
             origin: public name of the log, like ``clinic.example/ehr``: no white space, no ``+``.
             authority: the wallet that governs at first, and for good signs checkpoints and opens the chain for writing.
                 Without it nobody can write again: back it up.
             gate: who gives the gate's share against a logged decision; None founds a chain without a gate.
             contracts: contract classes; all installed ones by default.
             predecessor: the chain that this one goes on from; it has another origin.
-            store: where rows and leaves lie; LMDB in the folder by default.
+            store: where rows and leaves lie, if not at `path` (LMDB, unless `path` says otherwise).
             blobs: where sealed data lies; files in the folder by default.
             mark: file that keeps the largest signed size; in the user's state folder by default. It must not lie in
                 the folder of the chain, nor be restored with it.
             clock: the time now in ms since the epoch.
 
         Raises:
-            ValueError: the origin is none or the predecessor's, or the gate has too many parties for the document.
-            StorageError: the folder holds a chain or something else already.
+            ValueError: the origin is none or the predecessor's, the place is none, or the gate has too many parties for
+                the genesis document.
+            StorageError: the place holds a chain or something else already.
         """
         check_name(origin, None if predecessor is None else predecessor.origin)
         registry = registry_of(contracts)
-        store = store or open_store(Path(path), create=True)
+        place = Place.parse(path)
+        store = store or place.open(create=True)
         try:
             genesis = new_genesis(origin, authority, gate, registry, predecessor, clock())
             archive = Archive(store)
-            check_vacant(archive, path)
+            check_vacant(archive, place)
             block = found(registry, genesis, stored_nodes(archive.store))
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             commit_first(archive, block, kept)
             return cls._writing(
-                archive, registry, genesis, block.tip, authority, blobs_at(path, blobs), kept, clock
+                archive, registry, genesis, block.tip, authority, blobs_at(place, blobs), kept, clock
             )
         except BaseException:
             store.close()
@@ -144,26 +146,29 @@ class Chain(ChainReading):
     ) -> Chain:
         """Open a chain: for writing with its authority's wallet, else for reading, beside a writer if there is one.
 
+        `path` is a folder, whatever store is in it, or another `Place` as text, like ``postgresql://…?schema=NAME``.
+
         What the next block builds on is checked against the mark, the last header and the hash tiles; the rows and all
         the rest of the history by `audit`. It takes the same time whatever the length of the chain.
 
         Raises:
-            NotAChain, NewerFormat: the folder holds no chain, or one that a newer version wrote.
+            NotAChain, NewerFormat: the place holds no chain, or one that a newer version wrote.
             Locked: another process is writing.
             InvalidBlock: what is stored contradicts itself.
             ConsensusError: a contract of the chain is not installed here.
             ValueError: the wallet is not the one that founded the chain, or this process has the chain open for writing
-                with another mark or other contracts.
+                with another mark or other contracts; or `path` is no place.
             StorageError: the mark is missing or shows that this is an old copy of the chain.
         """
-        store = store or open_store(Path(path), create=False, read_only=authority is None)
+        place = Place.parse(path)
+        store = store or place.open(read_only=authority is None)
         try:
             archive = Archive(store)
             archive.check_format()
             registry = registry_of(contracts)
             genesis = stored_genesis(archive)
             if authority is None:
-                return cls(Sharing(archive, registry, genesis, blobs_at(path, blobs, read_only=True)))
+                return cls(Sharing(archive, registry, genesis, blobs_at(place, blobs, read_only=True)))
             if authority.log_key(genesis.tag).public != genesis.log_key:
                 raise ValueError("this wallet is not the authority that founded the chain")
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
@@ -172,7 +177,7 @@ class Chain(ChainReading):
                 tip = load_tip(archive.at(moment))
                 registry.active(archive.at(moment), tip.header.height + 1)
             return cls._writing(
-                archive, registry, genesis, tip, authority, blobs_at(path, blobs), kept, clock
+                archive, registry, genesis, tip, authority, blobs_at(place, blobs), kept, clock
             )
         except BaseException:
             store.close()
@@ -222,12 +227,12 @@ class Chain(ChainReading):
 
         Raises:
             VerificationError: the snapshot is not one that `trust` believes.
-            EncodingError, InvalidBlock: it is damaged. The folder has no chain then; what else was there is untouched.
-            StorageError: the folder, or the store, holds a chain or something else already. What a restore that was
+            EncodingError, InvalidBlock: it is damaged. There is no chain then; what else was there is untouched.
+            StorageError: the place, or the store, holds a chain or something else already. What a restore that was
                 broken off has left does not count.
         """
         with open_snapshot(snapshot, trust) as reader:
-            target = store or open_store(Path(path), create=True)
+            target = store or Place.parse(path).open(create=True)
             try:
                 restore(target, reader, progress)
             finally:

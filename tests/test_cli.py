@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import stores
 from buckets import KEY_ID, SECRET, ObjectServer
 from clinic import HOUR, Clock, clinic
 
@@ -25,7 +26,7 @@ from medchain.ledger.note import Note, VerifierKey
 from medchain.ledger.proof import EntryExtra, LogProof, extra_bytes
 from medchain.merkle import Head, InclusionProof, leaf_hash
 from medchain.sealing import Part
-from medchain.storage import FileBlobs, ObjectBlobs, ReplicatedBlobs
+from medchain.storage import Batch, FileBlobs, ObjectBlobs, Place, ReplicatedBlobs
 from medchain.testing import wallets
 
 
@@ -462,9 +463,9 @@ class TestSnapshots:
             ("chain", "clinic.example/ehr-2", 1, "holds a chain already"),
             ("next", "bad origin", 2, "an origin is"),
             ("next", "clinic.example/ehr", 2, "needs an origin of its own"),
-            ("again", "clinic.example/ehr-2", 2, "folders of their own"),
-            ("again/next", "clinic.example/ehr-2", 2, "folders of their own"),
-            (".", "clinic.example/ehr-2", 2, "folders of their own"),
+            ("again", "clinic.example/ehr-2", 2, "places of their own"),
+            ("again/next", "clinic.example/ehr-2", 2, "places of their own"),
+            (".", "clinic.example/ehr-2", 2, "places of their own"),
         ):
             ended, error = accept(new, origin)
             assert ended == status
@@ -492,3 +493,137 @@ class TestSnapshots:
             main(["restore", str(files / "none"), str(files / "again"), "--trust", str(files / "trust")]) == 2
         )
         assert main(["snapshot", str(files / "none"), str(files / "x")]) == 2
+
+
+class TestEveryStore:
+    """The commands that open a chain, on each store that the library has."""
+
+    @pytest.fixture(params=stores.LASTING)
+    def at(self, request: pytest.FixtureRequest, tmp_path: Path) -> stores.Place:
+        return stores.Place(request.param, tmp_path / "c")
+
+    @pytest.fixture
+    def filled(self, at: stores.Place, tmp_path: Path) -> stores.Place:
+        """A chain with a record, whose sealed data lies in a folder of its own, and the files that go with it."""
+        hospital, owner, wu = wallets("hospital", "owner", "wu")
+        policy = mc.Policy.parse(
+            "treatment for TREAT: owner and wu\nrecovery lost for PATRQT: wu, wait 7 days"
+        )
+        with mc.Chain.create(
+            at.text,
+            origin="clinic.example/ehr",
+            authority=hospital,
+            gate=hospital.party,
+            mark=tmp_path / "mark",
+            blobs=FileBlobs(tmp_path / "sealed"),
+        ) as chain:
+            mc.Parties(chain).register(owner, wu, by=hospital)
+            bound = policy.bind(gate=chain.gate, owner=owner.party, wu=wu.party)
+            mc.Access(chain).add([Part(b"alpha")], bound, by=[hospital, owner], force=True)
+            chain.trust.save(tmp_path / "trust")
+        cost = keystore.Cost(1 << 13, 1, 1)
+        keystore.save(tmp_path / "keys", {"hospital": hospital}, "password", cost=cost)
+        return at
+
+    def test_audit(self, filled: stores.Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        call = ["audit", filled.text, "--trust", tmp_path / "trust", "--blobs", tmp_path / "sealed"]
+        status, out, err = run(capsys, *call)
+        assert (status, err) == (0, "")
+        assert out.count("all of it holds") == 2
+        batch = Batch()
+        with Place.parse(filled.text).open() as store:
+            with store.snapshot() as moment:
+                key, value = list(moment.scan(b"r", b"s"))[-1]
+            batch.put(key, value + b"?")
+            store.commit(batch)
+        status, _, err = run(capsys, *call)
+        assert status == 1
+        assert err.startswith("medchain: ")
+
+    def test_blobs_without_a_place(
+        self, filled: stores.Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status, _, err = run(capsys, "audit", filled.text, "--blobs")
+        if filled.kind == "postgres":
+            assert (status, "--blobs PLACE" in err) == (2, True)
+        else:  # the folder of the chain, where this one has none
+            assert (status, "1 store not answering" in err) == (1, True)
+
+    def test_inspect(self, filled: stores.Place, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, err = run(capsys, "inspect", filled.text, "--entries", 1)
+        assert (status, err) == (0, "")
+        assert "clinic.example/ehr" in out
+        assert "access/1" in out
+
+    def test_snapshot_and_restore(
+        self,
+        filled: stores.Place,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert run(capsys, "snapshot", filled.text, tmp_path / "one")[0] == 0
+        again, following = (stores.Place(filled.kind, tmp_path / name) for name in ("again", "next"))
+        restore = ["restore", tmp_path / "one", again.text, "--trust", tmp_path / "trust", "--json"]
+        monkeypatch.setattr("sys.stdin", io.StringIO("password\n"))
+        loss = ["--accept-loss", following.text, "--origin", "clinic.example/ehr-2"]
+        wallet = ["--keystore", tmp_path / "keys", "--wallet", "hospital", "--mark", tmp_path / "mark 2"]
+        status, out, err = run(capsys, *restore, *loss, *wallet)
+        assert (status, err) == (0, "")
+        shown = json.loads(out)
+        assert shown["restored"] == str(Place.parse(again.text))
+        assert shown["successor"]["chain"] == str(Place.parse(following.text))
+        assert run(capsys, "snapshot", again.text, tmp_path / "two")[0] == 0
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+        with mc.Chain.open(following.text) as successor, mc.Chain.open(again.text) as old:
+            assert successor.genesis.predecessor == old.ended
+        status, _, err = run(capsys, *restore)
+        assert (status, "holds" in err) == (1, True)
+
+    def test_nothing_there(self, at: stores.Place, capsys: pytest.CaptureFixture[str]) -> None:
+        for call in (["audit", at.text], ["inspect", at.text], ["snapshot", at.text, "x"]):
+            status, _, err = run(capsys, *call)
+            if at.kind == "postgres":
+                assert (status, "holds no medchain chain" in err) == (1, True)
+            else:
+                assert (status, "No such file" in err) == (2, True)
+            assert err.count("\n") == 1
+
+
+def test_inspect_takes_a_data_file_for_its_chain(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "inspect", place / "c" / "store" / "data.mdb")
+    assert (status, "contracts" in out) == (0, True)
+
+
+def test_without_the_extra_it_says_which(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("medchain.storage._postgres_session", raising=False)
+    monkeypatch.setitem(sys.modules, "medchain.storage._postgres_session", None)
+    status, _, err = run(capsys, "audit", "postgresql://me:hunter2@h/db?schema=ehr")
+    assert (status, "medchain[postgres]" in err, err.count("\n")) == (2, True, 1)
+    assert "hunter2" not in err
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["audit", "postgresql://me:hunter2@h/db"],
+        ["audit", "postgresql://me:hunter2/db?schema=ehr"],
+        ["audit", "postgresql://me:hunter2@localhost:1/db?schema=ehr"],
+        ["audit", "c", "postgresql://me:hunter2@h/db?schema=ehr"],
+        ["postgresql://me:hunter2@h/db?schema=ehr"],
+        ["inspect", "mysql://me:hunter2@h/db"],
+        ["restore", "nothing", "postgresql://me:hunter2@h/db?schema=ehr", "--trust", "nothing"],
+        ["restore", "nothing", "again", "--trust", "no", "--accept-loss", "postgresql://:hunter2@h/db"],
+    ],
+)
+def test_no_message_repeats_a_password(capsys: pytest.CaptureFixture[str], call: list[str]) -> None:
+    try:
+        status = main(call)
+    except SystemExit as ended:
+        status = ended.code
+    out, err = capsys.readouterr()
+    assert status in (1, 2)
+    assert err
+    assert "hunter2" not in out + err

@@ -20,8 +20,9 @@ from attrs import frozen
 
 from medchain.cli import snapshots
 from medchain.cli.output import counted, moment, plain, print_json, print_lines, read, require
-from medchain.cli.parsing import EPILOG, Formatter
+from medchain.cli.parsing import EPILOG, PLACE, PLACES, Formatter, Parser
 from medchain.errors import MalformedProof, MedchainError
+from medchain.storage.places import Place
 
 __all__ = ["main"]
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, LookupError, TypeError, ValueError) as error:
+    except (ImportError, OSError, LookupError, TypeError, ValueError) as error:  # an extra may be missing
         print(f"medchain: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from medchain import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="medchain", description=__doc__.partition("\n")[0], epilog=EPILOG, formatter_class=Formatter
     )
     parser.add_argument("--version", action="version", version=f"medchain {__version__}")
@@ -96,13 +97,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Execute every entry of a chain again and compare every hash, signature, outcome and row.\n"
         "With --blobs also look for all sealed data that its records name, store by store: what is missing,\n"
         "damaged, or erased and still there. Needs no keys and changes nothing.",
-        epilog=EPILOG + "\nexamples: medchain audit clinic.medchain --trust clinic.trust\n"
+        epilog=f"{PLACES}\n{EPILOG}\nexamples: medchain audit clinic.medchain --trust clinic.trust\n"
         "          medchain audit clinic.medchain --blobs --blobs /mnt/b/blobs --blobs s3://bucket/clinic\n"
         "keys for an object store come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,\n"
         "AWS_REGION, AWS_ENDPOINT_URL",
         formatter_class=Formatter,
     )
-    audit.add_argument("chain", type=Path, metavar="CHAIN", help="the chain's folder")
+    audit.add_argument("chain", metavar="CHAIN", help=PLACE)
     audit.add_argument(
         "--trust", type=Path, metavar="FILE", help="also check that it is the chain that this file trusts"
     )
@@ -122,10 +123,10 @@ def _parser() -> argparse.ArgumentParser:
         "inspect",
         help="look into a chain, a proof, a checkpoint or a trust file",
         description="Show what a file or a chain says. Nothing is verified: use verify or audit for that.",
-        epilog=EPILOG + "\nexample: medchain inspect clinic.medchain --entries 5",
+        epilog=f"{PLACES}\n{EPILOG}\nexample: medchain inspect clinic.medchain --entries 5",
         formatter_class=Formatter,
     )
-    inspect.add_argument("path", type=Path, metavar="PATH", help="a chain's folder, or a file")
+    inspect.add_argument("place", metavar="PLACE", help="where a chain lies, or a file")
     inspect.add_argument(
         "--entries", type=_count, default=0, metavar="N", help="also show the last N entries of a chain"
     )
@@ -218,8 +219,9 @@ def _audit(options: argparse.Namespace) -> int:
     from medchain.ledger.trust import Trust
 
     trust = Trust.load(options.trust) if options.trust else None
-    require(options.chain)
-    stores = [_blob_store(place or str(options.chain / "blobs")) for place in options.blobs]
+    place = Place.parse(options.chain)
+    require(place.folder)
+    stores = [_blob_store(each or _own_blobs(place)) for each in options.blobs]
     with Chain.open(options.chain, blobs=stores[0] if stores else None) as chain:
         with counted("audit") as progress:
             report = chain.audit(progress)
@@ -258,6 +260,12 @@ def _audit(options: argparse.Namespace) -> int:
     return 0
 
 
+def _own_blobs(place: Place) -> str:
+    if place.folder is None:
+        raise ValueError(f"{place} is no folder: say where the sealed data is, --blobs PLACE")
+    return str(place.folder / "blobs")
+
+
 def _blob_store(place: str) -> Any:
     """The blob store at a place; one that does not answer is a finding, and not the end."""
     from functools import partial
@@ -291,8 +299,9 @@ def _described_blobs(report: Any) -> dict[str, Any]:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    require(options.path)
-    shown = _inspect_chain(options) if options.path.is_dir() else _inspect_file(options.path)
+    path = Place.parse(options.place).folder
+    require(path)
+    shown = _inspect_file(path) if path is not None and path.is_file() else _inspect_chain(options)
     if options.json:
         print_json(shown)
     else:
@@ -303,7 +312,7 @@ def _inspect(options: argparse.Namespace) -> int:
 def _inspect_chain(options: argparse.Namespace) -> dict[str, Any]:
     from medchain.chain import Chain
 
-    with Chain.open(options.path) as chain:
+    with Chain.open(options.place) as chain:
         header = chain.header()
         shown: dict[str, Any] = {
             "chain": chain.origin,

@@ -27,14 +27,14 @@ from weakref import WeakKeyDictionary
 import lmdb
 
 from medchain.errors import NewerFormat, NotAChain, StorageError, StorageFull
-from medchain.storage._folders import OpenFiles
+from medchain.storage._folders import LMDB_FILE, OpenFiles
 from medchain.storage._guard import is_full, nearly_full
 
 __all__ = ["SharedEnvironment", "Txn", "translated"]
 
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
 
-DATA_FILE: Final = "data.mdb"
+DATA_FILE: Final = LMDB_FILE
 TABLE: Final = b"medchain-store-1"
 TABLE_STEM: Final = b"medchain-store-"
 FIRST_MAP: Final = 1 << 20

@@ -16,7 +16,7 @@ from medchain.storage._folders import LOCK_FILE, create_folder, holds_store
 from medchain.storage._guard import guarded
 from medchain.storage._lmdb_env import DATA_FILE, SharedEnvironment, Txn, translated
 from medchain.storage.api import Batch, DeleteRange, Snapshot, Store
-from medchain.storage.lock import FileLock
+from medchain.storage.lock import WHAT_OTHERS_DO, FileLock
 
 __all__ = ["LmdbStore"]
 
@@ -56,7 +56,7 @@ class LmdbStore(Store):
     def _open(self) -> None:
         try:
             if not self._read_only:
-                self._lock = FileLock(self.path / LOCK_FILE)
+                self._lock = FileLock(self.path / LOCK_FILE, WHAT_OTHERS_DO)
             self._shared = SharedEnvironment.acquire(self.path, writable=not self._read_only)
         except lmdb.Error as error:
             raise translated(error, self.path) from error

@@ -10,7 +10,7 @@ from medchain._following import Events, Watch
 from medchain._opening import stored_gate
 from medchain._proving import entry_index, prove_entry, prove_row
 from medchain._sharing import Sharing
-from medchain._snapshots import open_snapshot, signed_moment, snapshot_to
+from medchain._snapshots import open_snapshot, snapshot_to
 from medchain._writer import Writer
 from medchain.errors import ConsensusError, InvalidBlock, StorageError
 from medchain.keys.party import Party
@@ -261,15 +261,19 @@ class ChainReading:
     # Copies.
 
     def snapshot(self, path: Path_, *, progress: Progress | None = None) -> SnapshotHead:
-        """Write the state as of now into a file, while blocks go on. Equal states give equal files.
+        """Write the state into a file, while blocks go on. Equal states give equal files.
+
+        The process that writes signs its last block for it. A chain open for reading gives the last block that the
+        writer has signed, which may be some blocks back: ``height`` and ``log`` of what is returned say which it is.
 
         It holds rows, last header and checkpoint; no history, no sealed data and no key. Keep it apart from the mark.
 
         Raises:
-            StorageError: the file cannot be written.
+            StorageError: the file cannot be written; or the writer has signed nothing yet, or not for 1,024 blocks.
         """
-        moment = signed_moment(self._archive) if self._writer is None else self._require_writer().moment()
-        return snapshot_to(self._archive, moment, path, progress)
+        archive = self._archive
+        moment = archive.store.snapshot() if self._writer is None else self._require_writer().moment()
+        return snapshot_to(archive, self._registry, moment, path, progress)
 
     @property
     def ended(self) -> Predecessor:

@@ -413,6 +413,24 @@ class TestSnapshots:
         assert main(arguments) == 1
         assert "holds" in capsys.readouterr().err
 
+    def test_beside_a_writer_that_has_not_signed_its_last_block(
+        self, files: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        [hospital] = wallets("hospital")
+        capsys.readouterr()
+        with mc.Chain.open(files / "chain", authority=hospital, mark=files / "mark") as chain:
+            mc.Parties(chain).register(*wallets("ann"), by=hospital)
+            call = [sys.executable, "-m", "medchain", "snapshot", str(files / "chain"), str(files / "beside")]
+            done = subprocess.run([*call, "--json"], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+            shown = json.loads(done.stdout)
+            assert (shown["height"], shown["size"], shown["leaves_since"]) == (0, 1, 2)
+            assert (files / "beside").read_bytes() == (files / "snapshot").read_bytes()
+            chain.checkpoint()
+            assert main(["snapshot", str(files / "chain"), str(files / "beside"), "--json"]) == 0
+            shown = json.loads(capsys.readouterr().out)
+            assert (shown["height"], shown["size"], shown["leaves_since"]) == (1, 3, 0)
+
     def test_accepting_the_loss(
         self, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

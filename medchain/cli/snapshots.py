@@ -25,8 +25,9 @@ def add_commands(commands: Any) -> None:
     snapshot = commands.add_parser(
         "snapshot",
         help="write the state of a chain into one signed file",
-        description="Write rows, last header and checkpoint of a chain into a file, while its writer goes on. Equal\n"
-        "states give equal files. It holds no history, no sealed data and no key.",
+        description="Write rows, last header and checkpoint of a chain into a file, while its writer goes on: as of\n"
+        "the last block that the writer has signed, one of the last 1,024. What was logged since is not in it; its\n"
+        "leaves are counted. Equal states give equal files. It holds no history, no sealed data and no key.",
         epilog=f"{PLACES}\n{EPILOG}\nexample: medchain snapshot clinic.medchain clinic.snapshot",
         formatter_class=Formatter,
     )
@@ -78,7 +79,9 @@ def _snapshot(options: argparse.Namespace) -> int:
     require(Place.parse(options.chain).folder)
     with Chain.open(options.chain) as chain, counted("snapshot") as progress:
         head = chain.snapshot(options.file, progress=progress)
-        shown = {"snapshot": str(options.file), "rows": head.rows, **_described(chain)}
+        taken = {"height": head.height, "size": head.log.size, "root": head.log.root.hex()}
+        shown = {"snapshot": str(options.file), "rows": head.rows, **_described(chain), **taken}
+        shown["leaves_since"] = max(0, chain.head.size - head.log.size)
     _show(shown, options.json)
     return 0
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import random
 import shutil
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from ledger.counting import Add, Counting, Later, Put
-from ledger.world import CONTRACTS, Clock, World, wallet
+from ledger.world import CONTRACTS, Clock, World, content, copy, wallet
 
 import medchain as mc
 from medchain._opening import check_vacant
@@ -23,7 +25,9 @@ from medchain.errors import (
     StorageError,
     VerificationError,
 )
+from medchain.ledger import transition, versions
 from medchain.ledger.archive import Archive
+from medchain.ledger.contract import Contract
 from medchain.ledger.draft import Signed
 from medchain.ledger.restoring import UNFINISHED, restore
 from medchain.ledger.snapshot import SnapshotReader
@@ -131,6 +135,105 @@ def test_taken_while_blocks_go_on(world: World, tmp_path: Path) -> None:
     assert all(done == total for done, total in seen)
     heads = [restored(tmp_path / str(number), world, tmp_path).head.size for number in range(10)]
     assert heads == sorted(heads)
+
+
+def reader_beside(world: World, contracts: Sequence[type[Contract]] = CONTRACTS) -> Chain:
+    """The same chain, open for reading."""
+    return Chain.open("here", store=world.chain._archive.store, contracts=contracts, blobs=world.chain.blobs)
+
+
+def test_a_reader_takes_the_last_block_that_the_writer_has_signed(world: World, tmp_path: Path) -> None:
+    """Byte for byte what the writer took when it signed, whatever came, changed, went and came back since."""
+    rng = random.Random(11)
+    ann, reader = world.register("ann"), reader_beside(world)
+    names = [f"note {number}" for number in range(120)]
+    for name in names[:90]:
+        world.send(Put(name, name), world.authority)
+    signed, later = tmp_path / "signed", tmp_path / "later"
+    for _ in range(8):
+        world.send(Later(world.clock.now + 120_000, 5), ann)
+        world.chain.snapshot(signed)
+        head = world.chain.head
+        for number in range(25):
+            name = rng.choice(names[60:])
+            world.send(Put(name, rng.choice(("a", "b", name, None))), rng.choice((ann, world.authority)))
+            if number in (0, 7, 24):
+                assert reader.snapshot(later).log == head
+                assert later.read_bytes() == signed.read_bytes()
+        world.clock.now += 180_000
+        world.send(Add(1, (ann.party.id,)), ann)  # and the timer is due, of which the table held no other
+        found = reader.snapshot(later)
+        assert later.read_bytes() == signed.read_bytes()
+        assert (found.log, found.height) == (head, reader.header(None).height - 26)
+    assert restored(later, world, tmp_path).head == head
+
+
+def test_a_reader_beside_a_restored_chain(world: World, tmp_path: Path) -> None:
+    filled(world)
+    file, store, mark = tmp_path / "snapshot", MemoryStore(), tmp_path / "mark"
+    world.chain.snapshot(file)
+    Mark(mark, chain_id=world.chain.id).advance(world.chain.head)
+    where = {"contracts": CONTRACTS, "store": store, "blobs": world.chain.blobs}
+    reader = Chain.restore(tmp_path, file, trust=world.chain.trust, **where)  # type: ignore[arg-type]
+    clock = Clock(world.clock.now)
+    again = Chain.open(tmp_path, authority=world.authority, mark=mark, clock=clock, **where)  # type: ignore[arg-type]
+    for number in range(20):
+        again.send(Counting, Put(f"note {number}", None if number % 3 else "new"), by=[world.authority])
+    reader.snapshot(tmp_path / "second")
+    assert (tmp_path / "second").read_bytes() == file.read_bytes()
+
+
+def test_a_writer_that_has_not_signed_for_too_long(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (transition, versions):
+        monkeypatch.setattr(module, "KEPT_VERSIONS", 6)
+    reader = reader_beside(world)
+    world.chain.checkpoint()
+    for number in range(5):
+        world.send(Put("x", str(number)), world.authority)
+    reader.snapshot(tmp_path / "snapshot")
+    world.send(Put("x", "y"), world.authority)
+    with pytest.raises(
+        StorageError, match=r"let the writer sign more often \(docs/how-to/several-web-workers"
+    ):
+        reader.snapshot(tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_row_that_has_gone_from_a_table_that_nobody_here_knows(world: World, tmp_path: Path) -> None:
+    world.send(Put("x", "1"), world.authority)
+    world.chain.snapshot(tmp_path / "signed")
+    world.send(Put("x", None), world.authority)
+    with pytest.raises(StorageError, match="table that no contract here has"):
+        reader_beside(world, ()).snapshot(tmp_path / "later")
+    world.send(Put("y", "1"), world.authority)  # now the table has rows
+    reader_beside(world, ()).snapshot(tmp_path / "later")
+    assert (tmp_path / "later").read_bytes() == (tmp_path / "signed").read_bytes()
+
+
+def test_rows_that_are_not_what_they_were_are_noticed(world: World, tmp_path: Path) -> None:
+    for number in range(50):
+        world.send(Put(f"note {number}", "1"), world.authority)
+    world.chain.checkpoint()
+    world.send(Put("note 7", "2"), world.authority)
+    world.send(Put("note 8", None), world.authority)
+    pairs = content(world.chain)
+    replaced = [key for key in pairs if key[:1] == b"u" and b"note" in pairs[key]]
+    assert len(replaced) == 2
+    changes: list[Callable[[dict[bytes, bytes]], object]] = [
+        lambda kept: kept.pop(replaced[0]),
+        lambda kept: kept.update({replaced[1]: kept[replaced[1]] + b"x"}),
+        lambda kept: kept.pop(next(key for key in kept if key.startswith(b"rcounting\0notes\0"))),
+    ]
+    for change in changes:
+        changed = dict(pairs)
+        change(changed)
+        reader = Chain.open("here", store=copy(changed), contracts=CONTRACTS, blobs=world.chain.blobs)
+        with pytest.raises(InvalidBlock):
+            reader.snapshot(tmp_path / "snapshot")
+    reader = Chain.open("here", store=copy(pairs), contracts=CONTRACTS, blobs=world.chain.blobs)
+    reader.snapshot(tmp_path / "snapshot")
 
 
 def test_on_disk(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive, leaf_key
 from medchain.ledger.contract import Contract
-from medchain.ledger.entry import Genesis, Predecessor, chain_tag
+from medchain.ledger.entry import Genesis, Predecessor, chain_tag, check_origin
 from medchain.ledger.governance.contract import gate_of
 from medchain.ledger.registration import check
 from medchain.ledger.registry import Registry
@@ -30,6 +30,8 @@ from medchain.storage.places import Place
 __all__ = [
     "blobs_at",
     "check_mark",
+    "check_name",
+    "check_vacant",
     "commit_first",
     "installed_contracts",
     "load_tip",
@@ -127,6 +129,14 @@ def stored_gate(archive: Archive) -> GateSet | None:
     return GateSet(threshold, members) if members else None
 
 
+def check_vacant(archive: Archive, place: object) -> None:
+    """Refuse to found a chain where something is already; StorageError says what it is."""
+    if archive.founded:
+        raise StorageError(f"{place} holds a chain already; Chain.open(path, authority=…) opens it")
+    if not archive.empty:
+        raise StorageError(f"{place} holds something else already, or a snapshot that was restored in part")
+
+
 def commit_first(archive: Archive, block: Block, mark: Mark) -> None:
     """Store the genesis block of a new chain, and its mark first, so that a stored chain has one wherever this ends.
 
@@ -140,6 +150,16 @@ def commit_first(archive: Archive, block: Block, mark: Mark) -> None:
             if archive.empty:
                 mark.withdraw()
         raise
+
+
+def check_name(origin: str, predecessor: str | None) -> None:
+    """Whether a chain may have this origin, going on from one with the origin `predecessor`; ValueError if not."""
+    check_origin(origin)
+    if origin == predecessor:
+        raise ValueError(
+            f"a chain that goes on from {origin} needs an origin of its own: by the name of its log every trust file,"
+            " witness and wallet tells one from the other"
+        )
 
 
 def check_mark(archive: Archive, mark: Mark) -> None:

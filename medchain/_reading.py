@@ -17,7 +17,7 @@ from medchain._proving import (
     prove_row,
 )
 from medchain._sharing import Sharing
-from medchain._snapshots import open_snapshot, signed_moment, snapshot_to
+from medchain._snapshots import open_snapshot, snapshot_to
 from medchain._writer import Writer
 from medchain.errors import ConsensusError, InvalidBlock, StorageError
 from medchain.keys.party import Party
@@ -88,6 +88,12 @@ class ChainReading:
     def read_only(self) -> bool:
         """Whether it was opened without the authority's wallet."""
         return self._writer is None
+
+    @property
+    def begins(self) -> int:
+        """The log index from which on history is here: 0, or the size of the snapshot from which it was restored."""
+        base = self._archive.base
+        return 0 if base is None else base.size
 
     @property
     def trust(self) -> Trust:
@@ -340,15 +346,19 @@ class ChainReading:
     # Copies.
 
     def snapshot(self, path: Path_, *, progress: Progress | None = None) -> SnapshotHead:
-        """Write the state as of now into a file, while blocks go on. Equal states give equal files.
+        """Write the state into a file, while blocks go on. Equal states give equal files.
+
+        The process that writes signs its last block for it. A chain open for reading gives the last block that the
+        writer has signed, which may be some blocks back: ``height`` and ``log`` of what is returned say which it is.
 
         It holds rows, last header and checkpoint; no history, no sealed data and no key. Keep it apart from the mark.
 
         Raises:
-            StorageError: the file cannot be written.
+            StorageError: the file cannot be written; or the writer has signed nothing yet, or not for 1,024 blocks.
         """
-        moment = signed_moment(self._archive) if self._writer is None else self._require_writer().moment()
-        return snapshot_to(self._archive, moment, path, progress)
+        archive = self._archive
+        moment = archive.store.snapshot() if self._writer is None else self._require_writer().moment()
+        return snapshot_to(archive, self._registry, moment, path, progress)
 
     @property
     def ended(self) -> Predecessor:

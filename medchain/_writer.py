@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from medchain._following import Growth
+from medchain._numbering import SequenceNumbers
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
 from medchain.errors import ConsensusError, EncodingError, InvalidBlock, InvalidTransaction, Locked
@@ -22,7 +23,7 @@ from medchain.ledger.entry import Entry, Genesis, Kind
 from medchain.ledger.note import Note
 from medchain.ledger.registry import Registry
 from medchain.ledger.state import Overlay
-from medchain.ledger.system import WINDOW, LedgerTables, highest
+from medchain.ledger.system import LedgerTables, highest
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Receipt, Tip
 from medchain.records import from_value
@@ -64,9 +65,8 @@ class Writer:
         self._log_key = log_key
         self.mark = mark
         self._clock = clock
-        self._reserved: dict[tuple[bytes, bytes], int] = {}
+        self._numbers = SequenceNumbers(lambda ref: highest(archive, ref.party, ref.key), clock)
         self._signed: Checkpoint | None = None
-        self._reserving = threading.Lock()
         self._signing = threading.Lock()
         self._pid = os.getpid()
         self.engine = Solo(self)
@@ -86,6 +86,7 @@ class Writer:
         self._archive.commit(block)
         self.tip = block.tip
         self.growth.reached(block.tip.head.size)
+        self._numbers.committed()
 
     def lookup(self, transaction: Transaction) -> Receipt | None:
         """The receipt of a transaction whose very bytes are committed; with other signatures it is a replay."""
@@ -112,7 +113,15 @@ class Writer:
     def submit(self, transaction: Transaction) -> Submission:
         """Hand a transaction to the engine; InvalidTransaction if it asks for a contract that is not here."""
         self._registry.check_intake(transaction.body)
-        return self.engine.submit(transaction)
+        ref, number = transaction.body.signers[0], transaction.body.seq
+        self._numbers.sent(ref, number)
+        try:
+            submission = self.engine.submit(transaction)
+        except BaseException:
+            self._numbers.landed(ref, number)
+            raise
+        submission.when_known(lambda: self._numbers.landed(ref, number))
+        return submission
 
     def store(self, attachments: Sequence[Attachment], transaction: Transaction, blobs: BlobStore) -> None:
         """Store what comes along with a transaction before it goes in.
@@ -156,20 +165,9 @@ class Writer:
             self.commit(block)
 
     def reserve(self, party: Party) -> int:
-        """A sequence number for a new draft whose first signer is `party`.
-
-        Drafts that are never signed leave numbers unused. When they have used up what the chain lets a key jump
-        ahead, counting starts again: a draft of that time that comes back after all is refused as replayed.
-        """
+        """A sequence number for a new draft whose first signer is `party`; errors as `SequenceNumbers.take`."""
         self._check_process()
-        ref = signer_ref(party)
-        with self._reserving:
-            used = highest(self._archive, ref.party, ref.key)
-            number = max(used, self._reserved.get((ref.party, ref.key), 0)) + 1
-            if number > used + WINDOW:
-                number = used + 1
-            self._reserved[ref.party, ref.key] = number
-            return number
+        return self._numbers.take(signer_ref(party))
 
     def checkpoint(self) -> Checkpoint:
         """Sign the log as it is now.

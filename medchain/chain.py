@@ -10,6 +10,8 @@ from medchain._following import Events, Following, Watch
 from medchain._opening import (
     blobs_at,
     check_mark,
+    check_name,
+    check_vacant,
     commit_first,
     installed_contracts,
     load_tip,
@@ -20,18 +22,19 @@ from medchain._opening import (
 )
 from medchain._reading import ChainReading
 from medchain._sharing import Sharing, once_in_process
-from medchain._snapshots import restore_file
+from medchain._snapshots import open_snapshot
 from medchain._writer import Writer
 from medchain.consensus.engine import Submission
-from medchain.errors import InvalidTransaction, StorageError
+from medchain.errors import InvalidTransaction
 from medchain.keys.party import Party
 from medchain.keys.wallet import Signer, Wallet
 from medchain.ledger.archive import Archive
 from medchain.ledger.audit import Progress
 from medchain.ledger.contract import Contract, wire_name
 from medchain.ledger.draft import Signed, signer_ref
-from medchain.ledger.entry import Genesis, Predecessor, check_origin
+from medchain.ledger.entry import Genesis, Predecessor
 from medchain.ledger.registry import Registry
+from medchain.ledger.restoring import restore
 from medchain.ledger.transaction import Body, Transaction
 from medchain.ledger.transition import Receipt, Tip, found
 from medchain.ledger.trust import Trust
@@ -98,7 +101,7 @@ class Chain(ChainReading):
                 Without it nobody can write again: back it up.
             gate: who gives the gate's share against a logged decision; None founds a chain without a gate.
             contracts: contract classes; all installed ones by default.
-            predecessor: the chain that this one goes on from.
+            predecessor: the chain that this one goes on from; it has another origin.
             store: where rows and leaves lie, if not at `path` (LMDB, unless `path` says otherwise).
             blobs: where sealed data lies; files in the folder by default.
             mark: file that keeps the largest signed size; in the user's state folder by default. It must not lie in
@@ -106,18 +109,18 @@ class Chain(ChainReading):
             clock: the time now in ms since the epoch.
 
         Raises:
-            ValueError: the origin or the place is none, or the gate has too many parties for the genesis document.
+            ValueError: the origin is none or the predecessor's, the place is none, or the gate has too many parties for
+                the genesis document.
             StorageError: the place holds a chain or something else already.
         """
-        check_origin(origin)
+        check_name(origin, None if predecessor is None else predecessor.origin)
         registry = registry_of(contracts)
         place = Place.parse(path)
         store = store or place.open(create=True)
         try:
             genesis = new_genesis(origin, authority, gate, registry, predecessor, clock())
             archive = Archive(store)
-            if not archive.empty:
-                raise StorageError(f"{place} holds a chain already; Chain.open(path, authority=…) opens it")
+            check_vacant(archive, place)
             block = found(registry, genesis, stored_nodes(archive.store))
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             commit_first(archive, block, kept)
@@ -224,15 +227,17 @@ class Chain(ChainReading):
 
         Raises:
             VerificationError: the snapshot is not one that `trust` believes.
-            EncodingError, InvalidBlock: it is damaged. No chain is left.
-            StorageError: the place holds a chain or something else already.
+            EncodingError, InvalidBlock: it is damaged. There is no chain then; what else was there is untouched.
+            StorageError: the place, or the store, holds a chain or something else already. What a restore that was
+                broken off has left does not count.
         """
-        target = store or Place.parse(path).open(create=True)
-        try:
-            restore_file(target, snapshot, trust, progress)
-        finally:
-            if store is None:
-                target.close()
+        with open_snapshot(snapshot, trust) as reader:
+            target = store or Place.parse(path).open(create=True)
+            try:
+                restore(target, reader, progress)
+            finally:
+                if store is None:
+                    target.close()
         return cls.open(path, contracts=contracts, store=store, blobs=blobs)
 
     @classmethod
@@ -266,13 +271,23 @@ class Chain(ChainReading):
         *,
         not_after: int | None = None,
     ) -> Body:
-        """A body to be signed by `signers`, in that order; it reserves a sequence number of the first one's key.
+        """A body to be signed by `signers`, in that order; it takes a sequence number of the first one's key.
+
+        The chain lets a key be 1,024 numbers ahead. When as many of its transactions are in flight, this waits for one
+        of them to become final. A draft that is out to be signed keeps its number for an hour, and after that until
+        its key has made 1,024 others or this process ends. One whose number another has used is refused as
+        ``replayed``: draft it anew.
 
         Args:
             contract: whose message it is.
             message: an instance of one of its message classes.
             signers: who has to sign.
             not_after: last block time (ms) at which it may be logged.
+
+        Raises:
+            TooManyDrafts: 1,024 drafts of the last hour are out, or what is in flight has not become final within a
+                minute. Submit some of them first.
+            ConsensusError: the chain is open for reading only.
         """
         writer = self._require_writer()
         if not signers:

@@ -37,6 +37,7 @@ __all__ = [
     "StorageBusy",
     "StorageError",
     "StorageFull",
+    "TooManyDrafts",
     "UntrustedSigner",
     "VerificationError",
 ]
@@ -295,3 +296,9 @@ class ConsensusError(MedchainError):
     """The engine stopped or cannot take the transaction now."""
 
     code = "consensus"
+
+
+class TooManyDrafts(ConsensusError):
+    """A key has 1,024 drafts out, as many as the chain lets it be ahead: submit some of them before you draft more."""
+
+    code = "too-many-drafts"

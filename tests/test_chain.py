@@ -454,3 +454,14 @@ class TestUse:
             add(chain)
         assert Mark.of(chain.id).latest is not None
         disk.open(mark=None).close()
+
+
+def test_a_successor_has_a_name_of_its_own(disk: Disk) -> None:
+    with disk.create() as chain:
+        ended = chain.ended
+    following = Disk(disk.folder / "next")
+    with pytest.raises(ValueError, match="needs an origin of its own"):
+        following.create(origin=ended.origin, predecessor=ended)
+    assert not following.folder.exists()
+    with following.create(origin="clinic.example/ehr-2", predecessor=ended) as chain:
+        assert chain.genesis.predecessor == ended

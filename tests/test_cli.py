@@ -421,6 +421,24 @@ class TestSnapshots:
         assert main(arguments) == 1
         assert "holds" in capsys.readouterr().err
 
+    def test_beside_a_writer_that_has_not_signed_its_last_block(
+        self, files: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        [hospital] = wallets("hospital")
+        capsys.readouterr()
+        with mc.Chain.open(files / "chain", authority=hospital, mark=files / "mark") as chain:
+            mc.Parties(chain).register(*wallets("ann"), by=hospital)
+            call = [sys.executable, "-m", "medchain", "snapshot", str(files / "chain"), str(files / "beside")]
+            done = subprocess.run([*call, "--json"], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+            shown = json.loads(done.stdout)
+            assert (shown["height"], shown["size"], shown["leaves_since"]) == (0, 1, 2)
+            assert (files / "beside").read_bytes() == (files / "snapshot").read_bytes()
+            chain.checkpoint()
+            assert main(["snapshot", str(files / "chain"), str(files / "beside"), "--json"]) == 0
+            shown = json.loads(capsys.readouterr().out)
+            assert (shown["height"], shown["size"], shown["leaves_since"]) == (1, 3, 0)
+
     def test_accepting_the_loss(
         self, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -451,6 +469,47 @@ class TestSnapshots:
         with mc.Chain.open(files / "next") as successor, mc.Chain.open(files / "again") as old:
             assert successor.genesis.predecessor == old.ended
             assert successor.gate == old.gate
+
+    def test_accepting_the_loss_again_after_it_broke_off(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def accept(new: str, origin: str = "clinic.example/ehr-2", old: str = "again") -> tuple[int, str]:
+            monkeypatch.setattr("sys.stdin", io.StringIO("password\n"))
+            status = main(
+                ["restore", str(files / "snapshot"), str(files / old), "--trust", str(files / "trust"),
+                 "--accept-loss", str(files / new), "--origin", origin, "--mark", str(files / f"mark of {new}"),
+                 "--keystore", str(files / "keys"), "--wallet", "hospital"]
+            )  # fmt: skip
+            return status, capsys.readouterr().err
+
+        (files / "occupied").mkdir()
+        (files / "occupied" / "file").touch()
+        for new, origin, status, says in (
+            ("occupied", "clinic.example/ehr-2", 1, "holds other files"),
+            ("chain", "clinic.example/ehr-2", 1, "holds a chain already"),
+            ("next", "bad origin", 2, "an origin is"),
+            ("next", "clinic.example/ehr", 2, "needs an origin of its own"),
+            ("again", "clinic.example/ehr-2", 2, "places of their own"),
+            ("again/next", "clinic.example/ehr-2", 2, "places of their own"),
+            (".", "clinic.example/ehr-2", 2, "places of their own"),
+        ):
+            ended, error = accept(new, origin)
+            assert ended == status
+            assert says in error
+            assert not (files / "again").exists(), "restored before it was known that the rest can be done"
+        (files / "mark of next").write_text("damaged")
+        status, error = accept("next")
+        assert status == 1
+        assert "damaged" in error
+        with mc.Chain.open(files / "again") as old:
+            assert old.begins == old.head.size == 1
+        (files / "mark of next").unlink()
+        assert accept("next")[0] == 0
+        with mc.Chain.open(files / "next") as successor, mc.Chain.open(files / "again") as old:
+            assert successor.genesis.predecessor == old.ended
+        status, error = accept("another", old="chain")
+        assert status == 1, "the chain itself was taken for one that was restored"
+        assert "holds a chain already" in error
 
     def test_what_is_no_snapshot_and_no_chain(self, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ["restore", str(files / "trust"), str(files / "again"), "--trust", str(files / "trust")]

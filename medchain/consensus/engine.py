@@ -103,6 +103,10 @@ class Submission:
         """
         self._future.add_done_callback(lambda _: self._later(functools.partial(call, self)))
 
+    def when_known(self, call: Callable[[], object]) -> None:
+        """Have bookkeeping run at once, by whoever resolves this: `call` neither waits nor fails."""
+        self._future.add_done_callback(lambda _: call())
+
     def __await__(self) -> Generator[Any, None, Receipt]:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()

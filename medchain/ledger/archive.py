@@ -4,7 +4,8 @@
 key                            value
 =============================  ====================================================================
 ``m`` name                     ``format``: version of this layout; ``tip``: size, nodes and last header;
-                               ``checkpoint``: the last signed note; ``base``: where a restored chain begins
+                               ``checkpoint``: the last signed note; ``base``: where a restored chain begins;
+                               ``restoring``: that one is being restored
 ``e`` index                    leaf data
 ``h`` height                   index of that header's leaf
 ``i`` transaction id           index of its entry

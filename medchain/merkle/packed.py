@@ -200,6 +200,28 @@ class PackedMap:
             return MapProof(key_hash, way.end[32:], None, way.siblings)
         return MapProof(key_hash, None, way.end, way.siblings)
 
+    def since(self, version: int) -> dict[bytes, bytes]:
+        """Row keys and hashes of values in what was written after `version`: all that came or changed, and their like.
+
+        Raises:
+            InvalidBlock: a stored node is missing or damaged.
+        """
+        rows: dict[bytes, bytes] = {}
+        wanted: list[NodeId] = [(self.version, b"")] if self.version > version else []
+        while wanted:
+            nodes = self._nodes(wanted)
+            wanted = []
+            for node in nodes:
+                if node[0] == BUCKET:
+                    body = node[2 + node[1] :]
+                    if len(body) % _ROW:
+                        raise _damaged(self.version)
+                    rows.update(
+                        (body[at : at + 32], body[at + 32 : at + _ROW]) for at in range(0, len(body), _ROW)
+                    )
+                wanted += [(wrote, path) for path, wrote in _below(node) if wrote > version]
+        return rows
+
     def _way(self, key_hash: bytes) -> Way:
         version, path, nodes = self.version, b"", list[bytes]()
         while True:
@@ -255,6 +277,20 @@ def _children(node: bytes) -> list[tuple[int, int]]:
     return [
         (int.from_bytes(node[at : at + 8], "big"), int.from_bytes(node[at + 8 : at + 16], "big"))
         for at in numbers
+    ]
+
+
+def _below(node: bytes) -> list[tuple[Path, int]]:
+    """Path of each child of a branch, and the version that wrote it; none for a bucket."""
+    if node[0] != BRANCH:
+        return []
+    start = 4 + node[1]
+    path, there = node[2 : start - 2], int.from_bytes(node[start - 2 : start], "big")
+    nibbles = [nibble for nibble in range(16) if there >> (15 - nibble) & 1]
+    places = range(start + 32, start + _CHILD * len(nibbles), _CHILD)
+    return [
+        (path + bytes([nibble]), int.from_bytes(node[at : at + 8], "big"))
+        for nibble, at in zip(nibbles, places, strict=True)
     ]
 
 

@@ -130,6 +130,7 @@ STATE = (
             "medchain.merkle.packed:PackedMap.at",
             "medchain.merkle.packed:_checked",
             "medchain.merkle.packed:_children",
+            "medchain.merkle.packed:_below",
             "medchain._native.packed:_node_ids",
         ),
     ),
@@ -191,6 +192,14 @@ STATE = (
         archives.restored_rows_seeds,
         write=None,
         reaches=("medchain.ledger.restoring:state_of", "medchain.ledger.archive:row_map_key"),
+    ),
+    Decoder(
+        "ledger.write_snapshot of a changed store",
+        archives.rewound,
+        (EncodingError, InvalidBlock, StorageError, VerificationError),
+        archives.rewound_seeds,
+        write=None,
+        reaches=("medchain.ledger.rewinding:_gone", "medchain.ledger.rewinding:_tables"),
     ),
     Decoder(
         "ledger.audit of a changed store",

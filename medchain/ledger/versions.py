@@ -57,10 +57,9 @@ def stored_nodes(reader: Reader) -> Load:
 def put_state(batch: Batch, reader: Reader, block: Block) -> None:
     """Add a block's version of the state map, and delete what only versions before the oldest kept one need."""
     height = block.tip.header.height
-    for key, node in block.state:
-        batch.put(NODES + key, node)
-    for key, row in block.replaced:
-        batch.put(_at(REPLACED, height) + key, row)
+    batch.put_many({NODES + key: node for key, node in block.state})
+    replaced = _at(REPLACED, height)
+    batch.put_many({replaced + key: row for key, row in block.replaced})
     oldest = oldest_kept(height)
     if oldest:
         batch.delete_range(REPLACED, _at(REPLACED, oldest + 1))

@@ -131,7 +131,7 @@ STATE = (
             "medchain.merkle.packed:_checked",
             "medchain.merkle.packed:_children",
             "medchain.merkle.packed:_below",
-            "medchain._native.packed:_node_ids",
+            "medchain._native.packed:_keys",
         ),
     ),
     Decoder(
@@ -141,7 +141,7 @@ STATE = (
         archives.map_node_seeds(b"\0"),
         Form.BINARY,
         write=None,
-        reaches=("medchain._native.packed:map_missing", "medchain._native.packed:map_change"),
+        reaches=("medchain._native.packed:MapBatch.missing", "medchain._native.packed:MapBatch.change"),
     ),
     Decoder(
         "merkle.least_version",

@@ -19,7 +19,7 @@ from medchain._proving import (
 from medchain._sharing import Sharing
 from medchain._snapshots import open_snapshot, snapshot_to
 from medchain._writer import Writer
-from medchain.errors import ConsensusError, InvalidBlock, StorageError
+from medchain.errors import ConsensusError, InvalidBlock, Locked, StorageError
 from medchain.keys.party import Party
 from medchain.ledger.archive import Archive
 from medchain.ledger.audit import AuditReport, Progress, audit
@@ -50,7 +50,6 @@ def _is_contract(value: object) -> TypeGuard[type[Contract]]:
 class ChainReading:
     """What an open chain tells, whether it is open for reading or for writing. `Chain` adds how it opens and writes."""
 
-    _archive: Archive
     _registry: Registry
     _genesis: Genesis
     _writer: Writer | None
@@ -101,20 +100,33 @@ class ChainReading:
         return Trust((VerifierKey(self.origin, self._genesis.log_key),), self.id, self.tag)
 
     @property
-    def _closed(self) -> bool:
-        return self not in self._shared.handles
+    def _archive(self) -> Archive:
+        """What is stored, for a handle that may read it: `Sharing.check_usable` says which may not."""
+        self._shared.check_usable(self)
+        return self._shared.archive
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"height {self.height}, {self.head.size} leaves"
+        state = self._unusable() or f"height {self.height}, {self.head.size} leaves"
         return f"<Chain {self.origin} {self.id.hex()[:12]}… {state}{', read-only' if self.read_only else ''}>"
 
     def _repr_html_(self) -> str:
-        if self._closed:
-            return f"<b>{self.origin}</b> <code>{self.id.hex()[:12]}…</code>, closed"
+        name, unusable = f"<b>{self.origin}</b> <code>{self.id.hex()[:12]}…</code>", self._unusable()
+        if unusable is not None:
+            return f"{name}, {unusable}"
+        head = self.head
         return (
-            f"<b>{self.origin}</b> <code>{self.id.hex()[:12]}…</code><br>height {self.height}, "
-            f"{self.head.size} leaves under <code>{self.head.root.hex()[:12]}…</code>"
+            f"{name}<br>height {self.height}, {head.size} leaves under <code>{head.root.hex()[:12]}…</code>"
         )
+
+    def _unusable(self) -> str | None:
+        """Why nothing can be asked of this handle, in a word; None if it is open."""
+        try:
+            self._shared.check_usable(self)
+        except ValueError:
+            return "closed"
+        except Locked:
+            return "the parent's"
+        return None
 
     # Where it stands.
 
@@ -368,8 +380,7 @@ class ChainReading:
     # What both halves ask.
 
     def _require_writer(self) -> Writer:
-        if self._closed:
-            raise ValueError("the chain is closed")
+        self._shared.check_usable(self)
         if self._writer is None:
             raise ConsensusError(
                 "the chain is open for reading only; open it with its authority's wallet to write"

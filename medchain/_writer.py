@@ -64,7 +64,7 @@ class Writer:
         self._genesis = genesis
         self._log_key = log_key
         self.mark = mark
-        self._clock = clock
+        self.clock = clock
         self._numbers = SequenceNumbers(lambda ref: highest(archive, ref.party, ref.key), clock)
         self._signed: Checkpoint | None = None
         self._signing = threading.Lock()
@@ -77,7 +77,7 @@ class Writer:
         with self._archive.store.snapshot() as moment:
             self._view = self._archive.at(moment)
             try:
-                yield BlockBuilder(self._registry, self._genesis, self.tip, self._view, self._clock())
+                yield BlockBuilder(self._registry, self._genesis, self.tip, self._view, self.clock())
             finally:
                 self._view = self._archive
 
@@ -108,7 +108,7 @@ class Writer:
     def wait_for_timer(self) -> float | None:
         """Seconds until the earliest timer is due."""
         due = next(LedgerTables.timers.view(self._archive).keys(), None)
-        return None if due is None else max(0.0, (due[0] - self._clock()) / 1000)
+        return None if due is None else max(0.0, (due[0] - self.clock()) / 1000)
 
     def submit(self, transaction: Transaction) -> Submission:
         """Hand a transaction to the engine; InvalidTransaction if it asks for a contract that is not here."""
@@ -141,7 +141,7 @@ class Writer:
         body = transaction.body
         with self._archive.store.snapshot() as moment:
             rows = self._archive.at(moment)
-            builder = BlockBuilder(self._registry, self._genesis, self.tip, rows, self._clock())
+            builder = BlockBuilder(self._registry, self._genesis, self.tip, rows, self.clock())
             if rows.find(transaction.id) is None:  # else it was checked when it was logged
                 builder.admit(transaction)
             contract = builder.contract(body.contract)
@@ -158,7 +158,7 @@ class Writer:
         self.engine.run(self._cut)
 
     def _cut(self) -> None:
-        if self._clock() - self.tip.header.time >= EMPTY_BLOCK_MS:
+        if self.clock() - self.tip.header.time >= EMPTY_BLOCK_MS:
             with self.begin() as builder:
                 builder.run_timers()
                 block = builder.close()

@@ -67,7 +67,6 @@ class Chain(ChainReading):
 
     def __init__(self, shared: Sharing, blobs: BlobStore | None = None) -> None:
         self._shared = shared
-        self._archive = shared.archive
         self._registry = shared.registry
         self._genesis = shared.genesis
         self._writer = shared.writer
@@ -157,7 +156,7 @@ class Chain(ChainReading):
             InvalidBlock: what is stored contradicts itself.
             ConsensusError: a contract of the chain is not installed here.
             ValueError: the wallet is not the one that founded the chain, or this process has the chain open for writing
-                with another mark or other contracts; or `path` is no place.
+                with another mark, clock or contracts; or `path` is no place.
             StorageError: the mark is missing or shows that this is an old copy of the chain.
         """
         place = Place.parse(path)

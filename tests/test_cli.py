@@ -432,12 +432,12 @@ class TestSnapshots:
             done = subprocess.run([*call, "--json"], capture_output=True, text=True, check=False)
             assert (done.returncode, done.stderr) == (0, "")
             shown = json.loads(done.stdout)
-            assert (shown["height"], shown["size"], shown["leaves_since"]) == (0, 1, 2)
+            assert (shown["height"], shown["size"], shown["left_out"]) == (0, 1, 2)
             assert (files / "beside").read_bytes() == (files / "snapshot").read_bytes()
             chain.checkpoint()
             assert main(["snapshot", str(files / "chain"), str(files / "beside"), "--json"]) == 0
             shown = json.loads(capsys.readouterr().out)
-            assert (shown["height"], shown["size"], shown["leaves_since"]) == (1, 3, 0)
+            assert (shown["height"], shown["size"], shown["left_out"]) == (1, 3, 0)
 
     def test_accepting_the_loss(
         self, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -81,7 +81,7 @@ def _snapshot(options: argparse.Namespace) -> int:
         head = chain.snapshot(options.file, progress=progress)
         taken = {"height": head.height, "size": head.log.size, "root": head.log.root.hex()}
         shown = {"snapshot": str(options.file), "rows": head.rows, **_described(chain), **taken}
-        shown["leaves_since"] = max(0, chain.head.size - head.log.size)
+        shown["left_out"] = max(0, chain.head.size - head.log.size)
     _show(shown, options.json)
     return 0
 

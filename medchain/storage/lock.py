@@ -41,8 +41,9 @@ else:
 __all__ = ["WHAT_OTHERS_DO", "FileLock", "lock_descriptor"]
 
 WHAT_OTHERS_DO = (
-    "Other processes open the chain without its authority, to read, and hand transactions to the one that writes:"
-    " docs/how-to/several-web-workers.md"
+    "In the same process Chain.open gives the same chain again, if it is named by its place (a folder, sqlite:FOLDER,"
+    " postgresql://…). Other processes open it without its authority, to read, and hand transactions to the one that"
+    " writes: docs/how-to/several-web-workers.md"
 )
 """What a store's Locked tells, for whoever reads it is about to run a second writer."""
 
@@ -102,6 +103,8 @@ class FileLock:
 def _holder(fd: int) -> str:
     os.lseek(fd, 0, os.SEEK_SET)
     pid = os.read(fd, 20)
+    if pid == str(os.getpid()).encode():
+        return "this process"
     return f"process {int(pid)}" if pid.isdigit() else "another process"
 
 

@@ -247,7 +247,7 @@ class PackedMap:
             InvalidBlock: a stored node is missing or damaged.
         """
         rows: dict[bytes, bytes] = {}
-        wanted: list[NodeId] = [(self.version, b"")] if self.version > version else []
+        wanted = [node_key(self._root_version, b"")] if self.version > version else []
         while wanted:
             nodes = self._nodes(wanted)
             wanted = []
@@ -259,7 +259,7 @@ class PackedMap:
                     rows.update(
                         (body[at : at + 32], body[at + 32 : at + _ROW]) for at in range(0, len(body), _ROW)
                     )
-                wanted += [(wrote, path) for path, wrote in _below(node) if wrote > version]
+                wanted += [node_key(wrote, path) for path, wrote in _below(node) if wrote > version]
         return rows
 
     def _way(self, key_hash: bytes) -> Way:

@@ -220,7 +220,14 @@ def _signature(line: str) -> NoteSignature:
 
 
 def utf8_text(data: str | bytes, limit: int, what: str) -> str:
-    """Text of at most `limit` bytes that is UTF-8, given as text or as bytes; MalformedProof otherwise."""
+    """Text of at most `limit` bytes that is UTF-8, given as text or as bytes.
+
+    Raises:
+        MalformedProof: it is longer, or no UTF-8.
+        TypeError: it is neither text nor bytes.
+    """
+    if not isinstance(data, str | bytes | bytearray):
+        raise TypeError(f"{what} is text or bytes, not {type(data).__name__}")
     if len(data) > limit:
         raise MalformedProof(f"{what} has at most {limit} bytes")
     try:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, starmap
 from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 from medchain.errors import Locked
@@ -94,10 +94,11 @@ class Batch:
     <Batch: 2 operations, 42 bytes>
     """
 
-    __slots__ = ("_operations", "_size")
+    __slots__ = ("_count", "_operations", "_size")
 
     def __init__(self) -> None:
-        self._operations: list[Operation] = []
+        self._operations: list[Operation | dict[bytes, bytes]] = []  # a dict: its keys are set to its values
+        self._count = 0
         self._size = 0
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -107,18 +108,35 @@ class Batch:
             raise TypeError(f"a value is bytes, not {type(value).__name__}")
         if len(value) > MAX_VALUE:
             raise ValueError(f"a value has at most {MAX_VALUE} bytes, this one has {len(value)}")
-        self._operations.append(Put(key, value))
+        self._add(Put(key, value))
         self._size += len(key) + len(value)
+
+    def put_many(self, values: Mapping[bytes, bytes]) -> None:
+        """Set each key to its value: the same as many times `put`, in a third of the time."""
+        kinds = {*map(type, values), *map(type, values.values())}
+        if kinds == {bytes}:
+            keys, sizes = [len(key) for key in values], [len(value) for value in values.values()]
+            if min(keys) >= 1 and max(keys) <= MAX_KEY and max(sizes) <= MAX_VALUE:
+                self._operations.append(dict(values))
+                self._count += len(keys)
+                self._size += sum(keys) + sum(sizes)
+                return
+        for key, value in values.items():
+            self.put(key, value)
 
     def delete(self, key: bytes) -> None:
         """Remove `key`; nothing happens if it is not there."""
         _check_key(key)
-        self._operations.append(Delete(key))
+        self._add(Delete(key))
 
     def delete_range(self, start: bytes, end: bytes | None) -> None:
         """Remove all keys from `start` on and before `end`; None means to the last key."""
         _check_bounds(start, end)
-        self._operations.append(DeleteRange(start, end))
+        self._add(DeleteRange(start, end))
+
+    def _add(self, operation: Operation) -> None:
+        self._operations.append(operation)
+        self._count += 1
 
     def steps(self) -> Iterator[Changes | DeleteRange]:
         r"""Give the same changes as few large steps, for stores that carry out many puts or deletions at once.
@@ -134,6 +152,9 @@ class Batch:
         deletes: set[bytes] = set()
         for operation in self._operations:
             match operation:
+                case dict():
+                    puts.update(operation)
+                    deletes.difference_update(operation)
                 case Put(key, value):
                     puts[key] = value
                     deletes.discard(key)
@@ -154,10 +175,14 @@ class Batch:
         return self._size
 
     def __iter__(self) -> Iterator[Operation]:
-        return iter(self._operations)
+        for operation in self._operations:
+            if isinstance(operation, dict):
+                yield from starmap(Put, operation.items())
+            else:
+                yield operation
 
     def __len__(self) -> int:
-        return len(self._operations)
+        return self._count
 
     def __repr__(self) -> str:
         return f"<Batch: {len(self)} operations, {self.size} bytes>"
@@ -244,8 +269,8 @@ class Reader(ABC):
 class Snapshot(Reader):
     """A store as it was at one moment, whatever is committed afterwards. A context manager.
 
-    Close it soon: it keeps old data on disk, and a store that has to grow waits for it. A snapshot serves one
-    thread at a time. Closing the store ends its snapshots.
+    Close it soon: it keeps old data on disk, and a store may have to wait for it. A snapshot serves one thread
+    at a time. Closing the store ends its snapshots.
     """
 
     _closed = False
@@ -255,6 +280,14 @@ class Snapshot(Reader):
 
     @abstractmethod
     def _close(self) -> None: ...
+
+    def _hand_over(self, thread: int) -> None:
+        """Note whose it is; a store that does not ask which thread opened a snapshot has nothing to do."""
+
+    def hand_over(self, thread: int) -> None:
+        """Say that another thread, by its `threading.get_ident()`, reads and closes it: a commit may wait for it."""
+        self._check_usable()
+        self._hand_over(thread)
 
     def _check_usable(self) -> None:
         if self._closed:

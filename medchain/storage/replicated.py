@@ -60,6 +60,11 @@ class _Member:
         """Whether it is away and is not to be asked again yet."""
         return self.away and time.monotonic() < self.rests_until
 
+    @property
+    def read_only(self) -> bool:
+        """Whether it is only read: nothing is put, mended or erased there. Of one opened late, known once it is."""
+        return self.store.read_only
+
     def rest(self, began: float) -> None:
         """Note that it has failed, and leave it alone for a while if it took its time to."""
         now = time.monotonic()
@@ -77,7 +82,9 @@ class _Member:
             return None
 
     def replay(self, erased: set[bytes]) -> bool:
-        """Erase what others erased while it was away; tell whether that worked."""
+        """Erase what others erased while it was away; tell whether it may be used now."""
+        if self.read_only:
+            return True
         began = time.monotonic()
         try:
             for object_id in sorted(erased):
@@ -96,6 +103,10 @@ class ReplicatedBlobs(BlobStore):
     answers again the erasures that it missed are replayed before it is used. What a failed `put` leaves in
     some stores is an ordinary blob of its object: putting it again completes it, erasing the object removes
     it.
+
+    Stores that are open for reading only serve what they have, are never written to, and do not count for the
+    quorum; with too few others for it, this one is for reading only, too. What any store has erased is not read
+    from them either.
 
     A store that may be away when the program starts is given as a function that opens it, like
     ``lambda: FileBlobs("/mnt/b", create=False)``; it is called when the store is needed, until it succeeds.
@@ -116,12 +127,18 @@ class ReplicatedBlobs(BlobStore):
             for position, store in enumerate(stores)
         )
         self._lock = threading.Lock()
+        self._erased_here: set[bytes] = set()  # what was seen erased and lies in stores that are only read
         self._replay_erasures(self._members)
 
     @property
     def stores(self) -> tuple[BlobStore, ...]:
         """The stores, in the order in which they are read."""
         return tuple(member.store for member in self._members)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether too few stores can be written to for the quorum: `put` and `erase` are refused with ValueError."""
+        return sum(not member.read_only for member in self._members) < self.write_quorum
 
     @property
     def away(self) -> tuple[int, ...]:
@@ -144,6 +161,8 @@ class ReplicatedBlobs(BlobStore):
         with self._lock:
             answers = [(member, member.graves()) for member in members]
             erased = set[bytes]().union(*(graves for _, graves in answers if graves is not None))
+            if any(member.read_only for member in members):
+                self._erased_here |= erased
             for member, graves in answers:
                 member.away = graves is None or not member.replay(erased - graves)
 
@@ -201,7 +220,9 @@ class ReplicatedBlobs(BlobStore):
         return data
 
     def check(self, object_id: bytes, digest: bytes) -> int:
-        """Check every copy that can be reached, repair those that are missing or damaged, and give the size.
+        """Check every copy that can be reached, repair those that are missing or damaged, if they may be written.
+
+        Gives the size.
 
         Raises BlobMissing, BlobDamaged if no copy is good, or StorageError.
         """
@@ -250,6 +271,8 @@ class ReplicatedBlobs(BlobStore):
     def _sweep(self, member: _Member) -> int:
         """Erase again in a member what lies there of erased objects."""
         swept = 0
+        if member.read_only:
+            return swept
         with suppress(StorageError), self._using(member):
             for object_id in member.store.remains():
                 member.store.erase(object_id)
@@ -283,6 +306,8 @@ class ReplicatedBlobs(BlobStore):
 
     def _copy(self, object_id: bytes, digest: bytes, chunks: Iterable[bytes], target: _Member) -> bool:
         """Try to store a good copy; that it does not work is the target's failure, not the reader's."""
+        if target.read_only:
+            return False
         try:
             with self._using(target):
                 target.store.put(object_id, chunks, expect=digest)
@@ -298,6 +323,8 @@ class ReplicatedBlobs(BlobStore):
     def _erase(self, object_id: bytes) -> int:
         counts: list[int] = []
         for member in self._present():
+            if member.read_only:
+                continue
             with suppress(StorageError), self._using(member):
                 counts.append(member.store.erase(object_id))
         if len(counts) < self.write_quorum:
@@ -316,10 +343,11 @@ class ReplicatedBlobs(BlobStore):
         return self._gather(lambda store: store.objects())
 
     def _erased(self, object_id: bytes) -> bool:
-        return bool(self._gather(lambda store: (object_id,) if store.erased(object_id) else ()))
+        here = object_id in self._erased_here
+        return here or bool(self._gather(lambda store: (object_id,) if store.erased(object_id) else ()))
 
     def _tombstones(self) -> Iterable[bytes]:
-        return self._gather(lambda store: store.tombstones())
+        return self._erased_here | self._gather(lambda store: store.tombstones())
 
     def _remains(self) -> Iterable[bytes]:
         return {*super()._remains(), *self._gather(lambda store: store.remains())}
@@ -346,7 +374,8 @@ class _FanOut(BlobWriter):
         self._writers: list[tuple[_Member, BlobWriter]] = []
         self._failure: StorageError | None = None
         for member in blobs._present():
-            self._attempt(member, partial(self._begin, member))
+            if not member.read_only:
+                self._attempt(member, partial(self._begin, member))
         self._check_quorum()
 
     def _begin(self, member: _Member) -> None:

@@ -161,6 +161,7 @@ class _Story:
             "warrant": (bytes(warrant),),
             "proof": self.proofs(decided),
             "state": self.state_proofs(record.id),
+            "growth": (house.chain.prove_consistency(seen),),
             "checkpoint": (bytes(house.chain.checkpoint()),),
             "policy": (bytes(record.policy), bytes(house.bind(LIMITED))),
             "snapshot": (snapshot,),

@@ -206,7 +206,7 @@ class Writer:
     def cosigned_checkpoint(self) -> Checkpoint:
         """`checkpoint`, with the log's ML-DSA-44 cosignature beside its signature."""
         found = self.checkpoint()
-        line = self.cosigner.sign(found.note.text, self._clock() // 1000)
+        line = self.cosigner.sign(found.note.text, self.clock() // 1000)
         return evolve(found, note=found.note.signed_with(line))
 
     def moment(self) -> Snapshot:

@@ -141,7 +141,11 @@ STATE = (
         archives.map_node_seeds(b"\0"),
         Form.BINARY,
         write=None,
-        reaches=("medchain._native.packed:MapBatch.missing", "medchain._native.packed:MapBatch.change"),
+        reaches=(
+            "medchain._native.packed:MapBatch.missing",
+            "medchain._native.packed:MapBatch.change",
+            "medchain._native.packed:Made.pairs",
+        ),
     ),
     Decoder(
         "merkle.least_version",

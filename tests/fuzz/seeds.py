@@ -18,6 +18,7 @@ from sealing import world as offchain
 import medchain as mc
 from medchain import sealing
 from medchain.access.contract import AccessContract
+from medchain.access.rows import AccessTables
 from medchain.access.warrants import make_warrant
 from medchain.keys import Wallet, keystore
 from medchain.keys.keystore import Cost
@@ -61,7 +62,7 @@ CHEAP = Cost(memory=1 << 13, iterations=1, lanes=1)
 
 TABLES: dict[tuple[str, str], Table[Any]] = {
     (table.contract, table.name): table
-    for owner in (AccessContract, Keys, GovernanceTables, LedgerTables)
+    for owner in (AccessTables, Keys, GovernanceTables, LedgerTables)
     for table in vars(owner).values()
     if isinstance(table, Table)
 }

@@ -17,7 +17,6 @@ from sealing import world as offchain
 
 import medchain as mc
 from medchain import sealing
-from medchain.access.contract import AccessContract
 from medchain.access.rows import AccessTables
 from medchain.access.warrants import make_warrant
 from medchain.keys import Wallet, keystore
@@ -252,7 +251,7 @@ class _Story:
 
     def state_proofs(self, record: bytes) -> tuple[bytes, ...]:
         chain = self.house.chain
-        records = AccessContract.records
+        records = AccessTables.records
         return chain.prove_state(records, record), chain.prove_state(records, bytes(32))
 
     def leaves(self) -> dict[str, tuple[bytes, ...]]:

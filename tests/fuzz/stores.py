@@ -87,7 +87,7 @@ CHAIN = (
         (EncodingError,),
         logs.stored_row_seeds,
         write=None,
-        reaches=("medchain.ledger.tables:TableView._load",),
+        reaches=("medchain.ledger.tables:Table.read",),
     ),
     Decoder(
         "access.trail of a stored timer",

@@ -23,7 +23,7 @@ from medchain.errors import (
     VerificationError,
 )
 from medchain.ledger.draft import Signed
-from medchain.ledger.entry import parse_leaf
+from medchain.ledger.entry import Kind, entry_content, parse_leaf
 from medchain.ledger.events import Cursor
 from medchain.ledger.note import Note, VerifierKey
 from medchain.ledger.proof import LogProof, extra_bytes, read_extra
@@ -178,6 +178,15 @@ LEDGER = (
         Form.BINARY,
         write=lambda leaf: leaf.leaf,
         reaches=("medchain.ledger.entry:parse_leaf",),
+    ),
+    Decoder(
+        "ledger.entry.entry_content",
+        entry_content,
+        (EncodingError,),
+        lambda: [leaf for leaf in paper("leaf")() if leaf[0] != Kind.HEADER],
+        Form.BINARY,
+        write=None,
+        reaches=("medchain.ledger.entry:entry_content",),
     ),
     Decoder(
         "ledger.Cursor",

@@ -4,5 +4,12 @@ from medchain._lazy import lazy
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
-    {},
+    {
+        "Witness": "medchain.transparency.witness",
+        "WitnessClient": "medchain.transparency.asking",
+        "WitnessServer": "medchain.transparency.serving",
+        "cosign": "medchain.transparency.asking",
+        "serve_witness": "medchain.transparency.serving",
+        "witness_signers": "medchain.transparency.witness",
+    },
 )

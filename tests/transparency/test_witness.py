@@ -249,6 +249,7 @@ class TestKeys:
 
     def test_its_derivation_is_that_of_the_page(self) -> None:
         """docs/spec/wallet.md, by a second implementation of HKDF (RFC 5869)."""
+
         def hkdf(secret: bytes, salt: bytes, info: bytes, size: int) -> bytes:
             key, made, block = hmac.digest(salt, secret, "sha256"), b"", b""
             while len(made) < size:

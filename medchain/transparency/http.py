@@ -103,7 +103,8 @@ class Server:
             try:
                 connection.request(method, f"{self._path}/{path}", body, _AGENT)
                 response = connection.getresponse()
-                data = _body(response, limit)
+                with response:  # it holds the connection if that is not to be kept
+                    data = _body(response, limit)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if deadline.passed:
                     raise self._late() from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,13 @@ class TestMemory:
 class TestThreads:
     def test_one_of_two_histories_wins(self) -> None:
         """Both are signed by the log and both grow from what was cosigned: only one at each fork is cosigned."""
-        store = begun()
+
+        class Slow(MemoryStore):
+            def _commit(self, batch: Batch) -> None:
+                time.sleep(0.002)  # long enough for another thread to look meanwhile
+                super()._commit(batch)
+
+        store = begun(Slow())
         witnesses = [watching(LOG, store, [CLASSIC]) for _ in range(2)]
         base = Log()
         for number in range(30):

@@ -235,5 +235,5 @@ def _with_lines(checkpoint: Checkpoint, lines: Sequence[NoteSignature]) -> Check
 
 def _said(body: bytes) -> str:
     """What a refusal says, fit to be shown."""
-    text = body[:200].decode(errors="replace").strip()
+    text = str(body[:200], errors="replace").strip()
     return "".join(letter if letter.isprintable() else "?" for letter in text) or "no reason given"

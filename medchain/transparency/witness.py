@@ -244,5 +244,5 @@ def _check_format(store: Store) -> None:
 
 def _damaged(what: bytes, origin: str) -> StorageError:
     return StorageError(
-        f"the memory of the witness is damaged at {what.decode()}{origin}; it signs nothing for this log"
+        f"the memory of the witness is damaged at {str(what, 'ascii')}{origin}; it signs nothing for this log"
     )

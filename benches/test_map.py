@@ -28,8 +28,7 @@ class Stored:
 
     def keep(self, update: MapUpdate) -> None:
         batch = Batch()
-        for key, node in update.nodes:
-            batch.put(NODES + key, node)
+        batch.put_many({NODES + key: node for key, node in update.nodes})
         self.store.commit(batch)
         self.map = update.map
 

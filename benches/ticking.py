@@ -1,4 +1,7 @@
-"""A contract whose timers set themselves anew: a million entries without a million signatures to make first."""
+"""A contract whose timers set themselves anew: a million entries without a million signatures to make first.
+
+A timer lets the next one wait for an interval of block time, so the chain's clock goes on by as much at each look.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ from ledger.world import START, wallet
 
 from medchain.chain import Chain
 from medchain.ledger.contract import Context, Contract, handles
+from medchain.ledger.governance import PARAMETERS
 from medchain.ledger.tables import Table
 
 __all__ = ["Clock", "Tick", "Ticking", "grown"]
 
 LANES = 1_000
 """Timers that are due in each block."""
+
+STEP = PARAMETERS["timer_interval_ms"].default
 
 
 @frozen
@@ -46,16 +52,16 @@ class Ticking(Contract):
     @handles(Start)
     def start(self, context: Context, message: Start) -> None:
         for lane in range(message.lanes):
-            context.schedule(context.time + 1, Tick(lane))
+            context.schedule(context.time, Tick(lane))
 
     @handles(Tick)
     def tick(self, context: Context, message: Tick) -> None:
         self.lanes[message.lane] = TickRow(context.height)
-        context.schedule(context.time + 1, message)
+        context.schedule(context.time, message)
 
 
 class Clock:
-    """Goes on by a millisecond whenever somebody looks, until it is held."""
+    """Goes on by `STEP` whenever somebody looks, until it is held."""
 
     def __init__(self) -> None:
         self.now = START
@@ -64,7 +70,7 @@ class Clock:
 
     def __call__(self) -> int:
         with self._lock:
-            self.now += not self.held
+            self.now += 0 if self.held else STEP
             return self.now
 
 

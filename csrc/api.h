@@ -53,24 +53,37 @@ void mc_tree_root(const uint8_t *nodes, uint64_t size, uint8_t *root);
  * least version in its subtree, number of rows (1 to 2^58); numbers are 8 bytes, big-endian. A subtree of 1 to 32 rows is
  * a bucket, a larger one a branch; only the root may be an empty bucket.
  *
- * Loaded nodes lie end to end in `nodes`, node i at offsets[i] .. offsets[i + 1], in preorder: as their paths compare.
- * Changes are rows in order, whose value hash is all zero where a row is removed. Subtrees whose least version is at most
- * `bar` are written anew as if changed, `budget` nodes at most. */
+ * Nodes lie end to end in `nodes`, node i at offsets[i] .. offsets[i + 1], in preorder: as their paths compare. Changes are
+ * rows in order, whose value hash is all zero where a row is removed. Subtrees whose least version is at most `bar` are
+ * written anew as if changed, `budget` nodes at most.
+ *
+ * `top` holds branches of the first four levels from batch to batch, so that they need not be loaded and hashed again: a
+ * slot for each path, level by level, and in it the last branch that was kept there. It may have any number of bytes; what
+ * does not fit is not kept. The map is `root`, its hash, and numbers: [0] the version of its root, [1] how many rows. */
 
-/* Which nodes the changes need beside those loaded, of which the root is one; `rows` are in the whole map. Writes for each
- * version (8 bytes) || depth || path to `wanted`, and returns how many bytes that takes, also where `capacity` is less; 0
- * where nothing is missing, -1 if a loaded node is damaged. */
-int64_t mc_map_missing(const uint8_t *nodes, const uint64_t *offsets, size_t count, uint64_t rows,
-                       const uint8_t *changes, size_t change_count, uint64_t bar, uint64_t budget,
-                       uint8_t *wanted, size_t capacity);
+/* The size of a top for so many levels. */
+size_t mc_map_top_size(unsigned levels);
 
-/* Apply changes; all nodes that they need are loaded. `root` is the hash of the map and becomes that after the changes.
- * numbers: in [0] the version of new nodes, in and out [1] how many rows there are, out [2] the least version in the tree,
- * [3] bytes and [4] number of the new nodes. Those lie end to end in `out`, node i before ends[i]. Returns 0; 1 if `out` or
- * `ends` is too small, with [3] and [4] said; -1 if a loaded node is damaged or missing. */
-int mc_map_change(const uint8_t *nodes, const uint64_t *offsets, size_t count, uint8_t *root, uint64_t *numbers,
-                  const uint8_t *changes, size_t change_count, uint64_t bar, uint64_t budget,
-                  uint8_t *out, size_t capacity, uint64_t *ends, size_t ends_capacity);
+/* Keep the branches among the new nodes of a batch (`mc_map_change`), whose root and version these are. */
+void mc_map_keep(uint8_t *top, size_t top_size, const uint8_t *nodes, const uint64_t *spans, size_t count,
+                 const uint8_t *root, uint64_t version);
+
+/* Which nodes the changes need beside those at hand. Writes for each depth (1 byte) || version (8 bytes) || path to
+ * `wanted`, and returns how many bytes that takes, also where `capacity` is less; 0 where nothing is missing, -1 if a node
+ * is damaged. numbers[2] becomes the number of branches among them, which may need further ones. */
+int64_t mc_map_missing(const uint8_t *top, size_t top_size, const uint8_t *nodes, const uint64_t *offsets, size_t count,
+                       const uint8_t *root, uint64_t *numbers, const uint8_t *changes, size_t change_count,
+                       uint64_t bar, uint64_t budget, uint8_t *wanted, size_t capacity);
+
+/* Apply changes; all nodes that they need are at hand. `work` is as long as `nodes`. `root` becomes the hash of the map
+ * after the changes. numbers: in [2] the version of new nodes; out [1] how many rows there are, [3] the least version in
+ * the tree, [4] bytes and [5] number of the new nodes. Those go to `out` in preorder, each behind its key, which is its
+ * version (8 bytes) || path; the key of node i begins at spans[3 * i], the node at spans[3 * i + 1], and it ends at
+ * spans[3 * i + 2]. Returns 0; 1 if `out` or `spans`, with room for so many nodes, is too small, with [4] and [5] said; -1
+ * if a node is damaged or missing. */
+int mc_map_change(const uint8_t *top, size_t top_size, const uint8_t *nodes, const uint64_t *offsets, size_t count,
+                  uint8_t *work, uint8_t *root, uint64_t *numbers, const uint8_t *changes, size_t change_count,
+                  uint64_t bar, uint64_t budget, uint8_t *out, size_t capacity, uint64_t *spans, size_t spans_capacity);
 
 /* Prove what stands at `key` of the map with this root. The nodes are those on its way, from the root down. Returns 0 when
  * they suffice: numbers[0] hashes are in `siblings` (room for 256), from the root down, and the row in which the path ends is

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -26,7 +27,7 @@ from fastapi.responses import JSONResponse
 import medchain as mc
 from medchain.access import Draft, ReleaseKit
 from medchain.encoding import encode
-from medchain.errors import MedchainError
+from medchain.errors import ConsensusError, MedchainError
 from medchain.keys.signing import verify
 from medchain.ledger import LoggedEvent
 from medchain.merkle import Head
@@ -50,6 +51,7 @@ STATUS: dict[str, int] = {
     "erased": 410,
     "invalid-transaction": 422,
     "policy": 422,
+    "too-many-drafts": 429,
 }
 """How errors are answered, by their stable codes; whatever else goes wrong, the service cannot help it now: 503."""
 
@@ -70,6 +72,7 @@ class Clinic:
         access: the chain, open for writing, with the gate in reach.
         wallet: the clinic's own, which authors records.
         clock: the time now, ms since the epoch.
+        end: ends this process in good order, for another one to begin anew.
         proposed: by party id, a record that waits for its patient's signature.
         bells: by party id, what wakes those who wait to hear what concerns this party.
     """
@@ -77,6 +80,7 @@ class Clinic:
     access: mc.Access
     wallet: mc.Wallet
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    end: Callable[[], None] = lambda: signal.raise_signal(signal.SIGTERM)
     proposed: dict[bytes, Draft] = field(factory=dict)
     bells: dict[bytes, asyncio.Event] = field(factory=dict)
 
@@ -262,9 +266,11 @@ def proof(clinic: The, entry: Annotated[int, Path(ge=0)], by: Caller) -> Respons
     return Response(chain.prove(entry), media_type=BYTES)
 
 
-async def failed(_: Request, error: Exception) -> JSONResponse:
+async def failed(request: Request, error: Exception) -> JSONResponse:
     """An error of medchain by its stable code. Texts may name parties by the beginnings of their ids, nothing else."""
     code = error.code if isinstance(error, MedchainError) else "index"
+    if code == ConsensusError.code:  # the engine has stopped, and this chain will take nothing any more
+        clinic_of(request).end()
     reason = getattr(error, "reason", None)
     return JSONResponse({"code": code, "reason": reason, "says": str(error)}, STATUS.get(code, 503))
 
@@ -368,9 +374,10 @@ async def play(clinic: Clinic, web: httpx.AsyncClient, wallets: dict[str, mc.Wal
         print(f"approved  {text.splitlines()[0]}: {approved['code']}")
     told = (await waiting).json()["news"][0]
     proof = (await patient.call("GET", f"/proofs/{told['entry']}")).content
-    print(
-        f"told      entry {told['entry']} concerns the patient, {mc.verify(proof, mc.Entry, trust=trust).as_of}"
-    )
+    found = mc.verify(proof, mc.Entry, trust=trust)
+    assert found.as_of.index == told["entry"]
+    assert patient.wallet.party.id in [each.subject for each in found.value.outcome.subjects]
+    print(f"told      entry {told['entry']} concerns the patient, {found.as_of}")
 
     assert await dr_lee.open(request) == CONTENT
     print("opened    byte for byte, on the doctor's phone")

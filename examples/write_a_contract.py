@@ -15,7 +15,7 @@ from typing import Any
 
 from cold_chain.client import Shipments
 from cold_chain.contract import ColdChain
-from cold_chain.messages import Delivered, Missing, ReadingRow, ShipmentRow, Silent, Spoiled
+from cold_chain.messages import Delivered, Missing, ReadingRow, Silent, Spoiled
 from cold_chain.second import ColdChain2, Recall, ShipmentRow2
 
 import medchain as mc
@@ -93,13 +93,21 @@ def first_version(chain: mc.Chain, clock: Clock) -> bytes:
 def proofs(chain: mc.Chain, ship: bytes) -> None:
     """Files that anybody checks who has the chain's trust file, and nothing else."""
     proof, trust = Shipments(chain).prove(ship), chain.trust
-    row = mc.verify(proof, ShipmentRow, trust=trust).value
-    show((row.readings, row.flaws) == (4, 2), "a proof shows the shipment's row to an inspector")
-    absent = chain.prove_state(ColdChain.shipments, bytes(32))
-    found = mc.verify_state(absent, ColdChain.shipments, bytes(32), trust=trust)
-    show(found.value is None, "another one shows that there is no such shipment")
+    row = mc.verify_state(proof, ColdChain.shipments, ship, trust=trust).value
+    show(row and (row.readings, row.flaws) == (4, 2), "a proof shows the shipment's row to an inspector")
+    well = Shipments(chain).ship(by=MAKER, to=PHARMACY.party, probe=PROBE.party, low=20, high=80, every=HOUR)
+    check = (ColdChain.shipments, ship)
+    show(
+        _fails(mc.verify_state, Shipments(chain).prove(well), *check, trust=trust),
+        "who asks for this shipment is not shown another one, which came through well",
+    )
     altered = proof[:-9] + bytes([proof[-9] ^ 1]) + proof[-8:]
-    show(_fails(mc.verify, altered, ShipmentRow, trust=trust), "an altered one shows nothing")
+    show(_fails(mc.verify_state, altered, *check, trust=trust), "an altered proof shows nothing")
+    absent = mc.verify(chain.prove_absent(ColdChain.shipments, bytes(32)), mc.Absent, trust=trust).value
+    show(
+        absent == mc.Absent("cold_chain", "shipments", bytes(32)),
+        "another one shows that there is no such shipment",
+    )
 
 
 def second_version(chain: mc.Chain, ship: bytes) -> None:

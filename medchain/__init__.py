@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy(
         "BoundPolicy": "medchain.policy",
         "Chain": "medchain.chain",
         "Checkpoint": "medchain.ledger.checkpoint",
+        "Consistency": "medchain.ledger.verify",
         "Contract": "medchain.ledger.contract",
         "Cursor": "medchain.ledger.events",
         "Decision": "medchain.access",

@@ -1,4 +1,4 @@
-"""What creating and opening a chain takes: its contracts, its genesis, its store, its mark, its last block."""
+"""What creating and opening a chain takes: its contracts, its genesis, its mark, its last block."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import secrets
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from os import PathLike
-from pathlib import Path
+from functools import partial
 
-from medchain.errors import InvalidBlock, Locked, NotAChain, StorageError
+from medchain.errors import InvalidBlock, StorageError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
 from medchain.ledger.archive import Archive, leaf_key
 from medchain.ledger.contract import Contract
-from medchain.ledger.entry import Genesis, Predecessor, chain_tag
+from medchain.ledger.entry import Genesis, Predecessor, chain_tag, check_origin
 from medchain.ledger.governance.contract import gate_of
 from medchain.ledger.registration import check
 from medchain.ledger.registry import Registry
@@ -23,28 +22,24 @@ from medchain.ledger.transition import Block, Tip
 from medchain.ledger.versions import stored_nodes
 from medchain.merkle.packed import PackedMap
 from medchain.policy import GateSet
-from medchain.storage.api import Store
 from medchain.storage.blobs import BlobStore
+from medchain.storage.late import LateBlobs
 from medchain.storage.mark import Mark
+from medchain.storage.places import Place
 
 __all__ = [
     "blobs_at",
     "check_mark",
+    "check_name",
+    "check_vacant",
     "commit_first",
     "installed_contracts",
     "load_tip",
     "new_genesis",
-    "open_store",
     "registry_of",
     "stored_gate",
     "stored_genesis",
 ]
-
-
-WHAT_OTHERS_DO = (
-    "Other processes open the chain without its authority, to read, and hand transactions to the one that writes:"
-    " docs/how-to/several-web-workers.md"
-)
 
 
 def installed_contracts() -> list[type[Contract]]:
@@ -95,49 +90,24 @@ def new_genesis(
     )
 
 
-def open_store(path: Path, *, create: bool, read_only: bool = False) -> Store:
-    """The LMDB store in a chain's folder.
+def blobs_at(place: Place, blobs: BlobStore | None, *, read_only: bool = False) -> BlobStore:
+    """The given blob store, or the files in a chain's folder; who only reads the chain leaves them as they are.
 
-    Raises:
-        NotAChain: there is none, and none is to be made.
-        Locked: another process is writing.
-        StorageError: one is to be made where something else is.
+    Where a chain has no folder, a store that raises StorageError when it is used, and says so.
     """
-    from medchain.storage.lmdb_store import LmdbStore
-
-    place = path / "store"
-    if create:
-        _make_folder(path)
-    elif not place.is_dir():
-        raise NotAChain(f"{path} holds no medchain chain; Chain.create founds one")
-    try:
-        return LmdbStore(place, read_only=read_only, create=create)
-    except Locked as error:
-        raise Locked(f"{error}. {WHAT_OTHERS_DO}") from error
-
-
-def _make_folder(path: Path) -> None:
-    """Make the folder of a chain; what an attempt that was broken off left there does not count."""
-    if path.exists() and not path.is_dir():
-        raise StorageError(f"{path} is a file, not a folder for a chain")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        others = [
-            each.name for each in path.iterdir() if not each.name.startswith(("store", ".store-", "blobs"))
-        ]
-    except OSError as error:
-        raise StorageError(f"no chain can be made at {path}: {error}") from error
-    if others:
-        raise StorageError(f"{path} holds other files, like {min(others)!r}; a chain has a folder of its own")
-
-
-def blobs_at(path: str | PathLike[str], blobs: BlobStore | None, *, read_only: bool = False) -> BlobStore:
-    """The given blob store, or the files in a chain's folder; who only reads the chain leaves them as they are."""
     if blobs is not None:
         return blobs
+    if place.folder is None:
+        return LateBlobs(partial(_no_folder, place), f"none at {place}")
     from medchain.storage.files import FileBlobs
 
-    return FileBlobs(Path(path) / "blobs", read_only=read_only)
+    return FileBlobs(place.folder / "blobs", read_only=read_only)
+
+
+def _no_folder(place: Place) -> BlobStore:
+    raise StorageError(
+        f"{place} is no folder, so sealed data has no place of its own there: open the chain with blobs=…"
+    )
 
 
 def stored_genesis(archive: Archive) -> Genesis:
@@ -159,6 +129,14 @@ def stored_gate(archive: Archive) -> GateSet | None:
     return GateSet(threshold, members) if members else None
 
 
+def check_vacant(archive: Archive, place: object) -> None:
+    """Refuse to found a chain where something is already; StorageError says what it is."""
+    if archive.founded:
+        raise StorageError(f"{place} holds a chain already; Chain.open(path, authority=…) opens it")
+    if not archive.empty:
+        raise StorageError(f"{place} holds something else already, or a snapshot that was restored in part")
+
+
 def commit_first(archive: Archive, block: Block, mark: Mark) -> None:
     """Store the genesis block of a new chain, and its mark first, so that a stored chain has one wherever this ends.
 
@@ -172,6 +150,16 @@ def commit_first(archive: Archive, block: Block, mark: Mark) -> None:
             if archive.empty:
                 mark.withdraw()
         raise
+
+
+def check_name(origin: str, predecessor: str | None) -> None:
+    """Whether a chain may have this origin, going on from one with the origin `predecessor`; ValueError if not."""
+    check_origin(origin)
+    if origin == predecessor:
+        raise ValueError(
+            f"a chain that goes on from {origin} needs an origin of its own: by the name of its log every trust file,"
+            " witness and wallet tells one from the other"
+        )
 
 
 def check_mark(archive: Archive, mark: Mark) -> None:

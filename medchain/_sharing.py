@@ -16,7 +16,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from medchain._opening import registry_of
+from medchain._opening import registry_of, system_clock
 from medchain._writer import Writer
 from medchain.errors import ConsensusError, Locked, StorageError
 from medchain.keys.party import Party
@@ -25,8 +25,10 @@ from medchain.ledger.archive import Archive
 from medchain.ledger.entry import Genesis, Predecessor
 from medchain.ledger.registry import Registry
 from medchain.policy import GateSet
+from medchain.storage.api import Store
 from medchain.storage.blobs import BlobStore
 from medchain.storage.mark import Mark
+from medchain.storage.places import Place
 
 __all__ = ["Sharing", "once_in_process"]
 
@@ -58,14 +60,27 @@ class Sharing:
         self.blobs = blobs
         self.writer = writer
         self.handles: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.place: _Place | None = None
+        self.site: _Site | None = None
         self.closing = False
         self.closed = threading.Event()
+        self._pid = os.getpid()
 
     def join(self, handle: _Handle) -> None:
         """Count a handle, as long as somebody holds it."""
         with _lock:
             self.handles.add(handle)
+
+    def check_usable(self, handle: object) -> None:
+        """Refuse what a handle is asked for that is closed, or that came through a fork.
+
+        Raises:
+            ValueError: it is closed, though the chain may be open by other handles.
+            Locked: this is a forked child. A chain in memory is the child's own copy, to read.
+        """
+        if handle not in self.handles:
+            raise ValueError("the chain is closed")
+        if self.archive.store.bound_to_process and self._pid != os.getpid():
+            raise Locked("a forked child cannot use the chain of its parent; open it after forking")
 
     def leave(self, handle: _Handle) -> None:
         """Finish what was submitted; with the last handle, close writer and store. Broken off, it may be said again."""
@@ -94,30 +109,33 @@ class Sharing:
                 self.closed.set()
                 self._forget()
 
-    def publish(self, path: Path) -> None:
-        """Let this process find it again at `path`."""
-        self.place = _Place(path)
+    def publish(self, site: _Site) -> None:
+        """Let this process find it again where it lies."""
+        site.hold()
+        self.site = site
         with _lock:
-            _open[_key(path)] = self
+            _open[site.key] = self
 
     def _forget(self) -> None:
         with _lock:
             self.handles.clear()
             for key in [key for key, shared in _open.items() if shared is self]:
                 del _open[key]
-        if self.place is not None:
-            self.place.release()
+        if self.site is not None:
+            self.site.release()
 
     @property
     def stopped(self) -> bool:
         """Whether nothing can be written any more: it is being closed, or its engine has failed."""
         return self.closing or (self.writer is not None and self.writer.engine.failure is not None)
 
-    def check_terms(self, authority: Wallet, registry: Registry, mark: Path_ | None) -> None:
+    def check_terms(
+        self, authority: Wallet, registry: Registry, mark: Path_ | None, clock: Callable[[], int]
+    ) -> None:
         """Refuse a further handle that is to write on other terms than the first.
 
         Raises:
-            ValueError: with another wallet, another mark, or other contracts.
+            ValueError: with another wallet, another mark, another clock, or other contracts.
         """
         assert self.writer is not None
         if authority.log_key(self.genesis.tag).public != self.genesis.log_key:
@@ -127,6 +145,10 @@ class Sharing:
         if kept is None or wanted.resolve() != kept.path.resolve():
             raise ValueError(
                 f"the chain is open in this process with another mark than {wanted}: name the same one, or close it"
+            )
+        if clock != self.writer.clock:
+            raise ValueError(
+                "the chain is open in this process with another clock: pass the same one, or close it first"
             )
         here, there = registry.classes, self.registry.classes
         differing = [key for key in here.keys() | there.keys() if here.get(key) is not there.get(key)]
@@ -154,21 +176,35 @@ class Sharing:
             )
 
 
-class _Place:
-    """The folder of an open chain, not to be mistaken for another one that has taken its name since."""
+class _Site:
+    """Where an open chain lies: at a place, or in a store that the caller has opened and brings.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+    A folder is not to be mistaken for another one that has taken its name since.
+    """
+
+    def __init__(self, where: Place | Store) -> None:
+        self.name = str(where)
+        # A store is kept by the chain that is open in it, so no other one can have its number.
+        self.key = where.key if isinstance(where, Place) else f"store:{id(where)}"
+        self._folder = where.folder.resolve() if isinstance(where, Place) and where.folder else None
         self._fd: int | None = None
-        with suppress(OSError):  # on Windows a folder cannot be opened, nor removed while its files are open
-            self._fd = os.open(path, os.O_RDONLY)  # held, so that its number is not given to another folder
-        self._known = self.path.stat()
+
+    def hold(self) -> None:
+        """Remember what it is, from when a chain is open there."""
+        if self._folder is not None:
+            # Held, so that its number is not given to another folder. On Windows a folder cannot be opened, nor removed
+            # while its files are open.
+            with suppress(OSError):
+                self._fd = os.open(self._folder, os.O_RDONLY)
+            self._known = self._folder.stat()
 
     @property
     def is_same(self) -> bool:
-        """Whether the folder at the path is still the one that was opened."""
+        """Whether the place is still the one that was opened."""
+        if self._folder is None:
+            return True  # a store is itself, and the writer's session notices when its schema goes
         try:
-            return os.path.samestat(self._known, self.path.stat())
+            return os.path.samestat(self._known, self._folder.stat())
         except OSError:
             return False
 
@@ -196,21 +232,23 @@ Opening = TypeVar("Opening", bound=Callable[..., Any])
 def once_in_process(opening: Opening) -> Opening:
     """Let what opens a chain give a further handle, if the chain is open for writing in this process already.
 
-    One thread at a time opens, so that the second of two finds what the first has opened. Chains for reading, and
-    chains in stores that the caller brings, are opened each time.
+    One thread at a time opens, so that the second of two finds what the first has opened. Chains for reading are
+    opened each time.
     """
 
     @functools.wraps(opening)
     def opened(cls: type[_Handle], path: Path_, **options: Any) -> _Handle:
-        if options.get("store") is not None or options.get("authority") is None:
+        if options.get("authority") is None:
             return cast(_Handle, opening(cls, path, **options))
         with _opening:
-            chain = _rejoin(cls, path, options)
+            store = options.get("store")
+            site = _Site(Place.parse(path) if store is None else store)
+            chain = _rejoin(cls, site, options)
             if chain is not None:
                 return chain
             try:
                 chain = cast(_Handle, opening(cls, path, **options))
-                chain._shared.publish(Path(path))
+                chain._shared.publish(site)
                 return chain
             except BaseException:
                 if chain is not None:
@@ -220,8 +258,8 @@ def once_in_process(opening: Opening) -> Opening:
     return cast(Opening, opened)
 
 
-def _rejoin(cls: type[C], path: Path_, options: Mapping[str, Any]) -> C | None:
-    """A further handle of the chain that is open for writing at `path` in this process; None if none is.
+def _rejoin(cls: type[C], site: _Site, options: Mapping[str, Any]) -> C | None:
+    """A further handle of the chain that is open for writing at `site` in this process; None if none is.
 
     Raises:
         ValueError, StorageError: it is open on other terms, see `Sharing.check_terms` and `Sharing.check_founding`.
@@ -230,12 +268,13 @@ def _rejoin(cls: type[C], path: Path_, options: Mapping[str, Any]) -> C | None:
     """
     while True:
         with _lock:
-            shared = _open.get(_key(path))
-            if shared is None or shared.closed.is_set() or shared.place is None or not shared.place.is_same:
+            shared = _open.get(site.key)
+            if shared is None or shared.closed.is_set() or shared.site is None or not shared.site.is_same:
                 return None
             if not shared.stopped:
                 registry = registry_of(options.get("contracts"))
-                shared.check_terms(options["authority"], registry, options.get("mark"))
+                clock = options.get("clock", system_clock)
+                shared.check_terms(options["authority"], registry, options.get("mark"), clock)
                 if "origin" in options:
                     shared.check_founding(options["origin"], options["gate"], options.get("predecessor"))
                 return cls(shared, options.get("blobs"))
@@ -244,14 +283,10 @@ def _rejoin(cls: type[C], path: Path_, options: Mapping[str, Any]) -> C | None:
             shared.close()
         elif not shared.closing:
             raise ConsensusError(
-                f"{path} is open in this process, but its engine has stopped: close it first"
+                f"{site.name} is open in this process, but its engine has stopped: close it first"
             )
         elif not shared.closed.wait(PATIENCE):
-            raise Locked(f"{path} is being closed in this process, and that takes long")
-
-
-def _key(path: Path_) -> str:
-    return os.path.realpath(path)
+            raise Locked(f"{site.name} is being closed in this process, and that takes long")
 
 
 _open: dict[str, Sharing] = {}

@@ -2,57 +2,41 @@
 
 from __future__ import annotations
 
-import time
 from os import PathLike
 from pathlib import Path
 
 from medchain.errors import StorageError
 from medchain.ledger.archive import Archive
-from medchain.ledger.checkpoint import Checkpoint
-from medchain.ledger.restoring import restore
+from medchain.ledger.registry import Registry
 from medchain.ledger.snapshot import Progress, SnapshotHead, SnapshotReader, write_snapshot
+from medchain.ledger.system import LedgerTables
 from medchain.ledger.trust import Trust
 from medchain.storage._files import NewFile
 from medchain.storage._guard import guarded
-from medchain.storage.api import Snapshot, Store
+from medchain.storage.api import Snapshot
 
-__all__ = ["open_snapshot", "restore_file", "signed_moment", "snapshot_to"]
+__all__ = ["open_snapshot", "snapshot_to"]
 
 Path_ = str | PathLike[str]
 
-ATTEMPTS, PAUSE_SECONDS = 500, 0.01
 
+def snapshot_to(
+    archive: Archive, registry: Registry, moment: Snapshot, path: Path_, progress: Progress | None
+) -> SnapshotHead:
+    """Write the chain as of the last block that is signed at a moment into a file; the moment is closed.
 
-def signed_moment(archive: Archive) -> Snapshot:
-    """A moment of the store at which the last block has its checkpoint, for who reads beside the writer.
-
-    Raises:
-        StorageError: the writer has not signed its last block for some seconds.
-    """
-    for _ in range(ATTEMPTS):
-        moment = archive.store.snapshot()
-        at = archive.at(moment)
-        note = at.checkpoint()
-        if note is not None and Checkpoint.parse(note).head == at.tip().log.head:
-            return moment
-        moment.close()
-        time.sleep(PAUSE_SECONDS)
-    raise StorageError(
-        "the writer does not sign its last block; take the snapshot there, or when it has closed the chain"
-    )
-
-
-def snapshot_to(archive: Archive, moment: Snapshot, path: Path_, progress: Progress | None) -> SnapshotHead:
-    """Write the chain as of a moment into a file, which is there whole or not at all; the moment is closed.
+    The file is there whole or not at all.
 
     Raises:
-        StorageError: the file cannot be written, or the disk is full.
+        StorageError: as `write_snapshot`; or the file cannot be written, or the disk is full.
     """
+    tables = {(LedgerTables.name, name) for name in LedgerTables.tables}
+    tables.update((each.name, name) for each in registry.classes.values() for name in each.tables)
     target = Path(path)
     with moment, guarded(f"write the snapshot {target}"):
         file = NewFile(target.resolve().parent)
         try:
-            head = write_snapshot(archive.at(moment), file.write, progress)
+            head = write_snapshot(archive.at(moment), file.write, progress, tables)
             file.keep(target)
         finally:
             file.drop()
@@ -75,9 +59,3 @@ def open_snapshot(path: Path_, trust: Trust) -> SnapshotReader:
     except BaseException:
         source.close()
         raise
-
-
-def restore_file(store: Store, path: Path_, trust: Trust, progress: Progress | None) -> None:
-    """Fill an empty store from a snapshot file; errors as `restore`."""
-    with open_snapshot(path, trust) as snapshot:
-        restore(store, snapshot, progress)

@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from attrs import evolve
+
 from medchain._following import Growth
+from medchain._numbering import SequenceNumbers
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
 from medchain.errors import ConsensusError, EncodingError, InvalidBlock, InvalidTransaction, Locked
+from medchain.keys.cosigning import CosignKey
 from medchain.keys.party import Party
 from medchain.keys.signing import SigningKey
 from medchain.ledger.archive import Archive
@@ -22,7 +26,7 @@ from medchain.ledger.entry import Entry, Genesis, Kind
 from medchain.ledger.note import Note, NoteSigner
 from medchain.ledger.registry import Registry
 from medchain.ledger.state import Overlay
-from medchain.ledger.system import WINDOW, LedgerTables, highest
+from medchain.ledger.system import LedgerTables, highest
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import Block, BlockBuilder, Receipt, Tip
 from medchain.records import from_value
@@ -40,6 +44,7 @@ class Writer:
     """Application of the solo engine, and signer of the log.
 
     Args:
+        keys: of the log: one that signs checkpoints, and one that cosigns them when they are published.
         mark: where the largest signed size is kept; None for a chain in memory, whose history ends with it.
         clock: the time now, ms since the epoch.
     """
@@ -51,7 +56,7 @@ class Writer:
         genesis: Genesis,
         tip: Tip,
         *,
-        log_key: SigningKey,
+        keys: tuple[SigningKey, CosignKey],
         mark: Mark | None,
         clock: Callable[[], int],
     ) -> None:
@@ -61,12 +66,12 @@ class Writer:
         self._view = archive  # what the engine's thread reads from
         self._registry = registry
         self._genesis = genesis
-        self._log_key = log_key
+        self._signer = NoteSigner(genesis.origin, keys[0])
+        self.cosigner = NoteSigner.cosigner(genesis.origin, keys[1])
         self.mark = mark
-        self._clock = clock
-        self._reserved: dict[tuple[bytes, bytes], int] = {}
+        self.clock = clock
+        self._numbers = SequenceNumbers(lambda ref: highest(archive, ref.party, ref.key), clock)
         self._signed: Checkpoint | None = None
-        self._reserving = threading.Lock()
         self._signing = threading.Lock()
         self._pid = os.getpid()
         self.engine = Solo(self)
@@ -77,7 +82,7 @@ class Writer:
         with self._archive.store.snapshot() as moment:
             self._view = self._archive.at(moment)
             try:
-                yield BlockBuilder(self._registry, self._genesis, self.tip, self._view, self._clock())
+                yield BlockBuilder(self._registry, self._genesis, self.tip, self._view, self.clock())
             finally:
                 self._view = self._archive
 
@@ -86,6 +91,7 @@ class Writer:
         self._archive.commit(block)
         self.tip = block.tip
         self.growth.reached(block.tip.head.size)
+        self._numbers.committed()
 
     def lookup(self, transaction: Transaction) -> Receipt | None:
         """The receipt of a transaction whose very bytes are committed; with other signatures it is a replay."""
@@ -107,12 +113,20 @@ class Writer:
     def wait_for_timer(self) -> float | None:
         """Seconds until the earliest timer is due."""
         due = next(LedgerTables.timers.view(self._archive).keys(), None)
-        return None if due is None else max(0.0, (due[0] - self._clock()) / 1000)
+        return None if due is None else max(0.0, (due[0] - self.clock()) / 1000)
 
     def submit(self, transaction: Transaction) -> Submission:
         """Hand a transaction to the engine; InvalidTransaction if it asks for a contract that is not here."""
         self._registry.check_intake(transaction.body)
-        return self.engine.submit(transaction)
+        ref, number = transaction.body.signers[0], transaction.body.seq
+        self._numbers.sent(ref, number)
+        try:
+            submission = self.engine.submit(transaction)
+        except BaseException:
+            self._numbers.landed(ref, number)
+            raise
+        submission.when_known(lambda: self._numbers.landed(ref, number))
+        return submission
 
     def store(self, attachments: Sequence[Attachment], transaction: Transaction, blobs: BlobStore) -> None:
         """Store what comes along with a transaction before it goes in.
@@ -132,7 +146,7 @@ class Writer:
         body = transaction.body
         with self._archive.store.snapshot() as moment:
             rows = self._archive.at(moment)
-            builder = BlockBuilder(self._registry, self._genesis, self.tip, rows, self._clock())
+            builder = BlockBuilder(self._registry, self._genesis, self.tip, rows, self.clock())
             if rows.find(transaction.id) is None:  # else it was checked when it was logged
                 builder.admit(transaction)
             contract = builder.contract(body.contract)
@@ -149,27 +163,16 @@ class Writer:
         self.engine.run(self._cut)
 
     def _cut(self) -> None:
-        if self._clock() - self.tip.header.time >= EMPTY_BLOCK_MS:
+        if self.clock() - self.tip.header.time >= EMPTY_BLOCK_MS:
             with self.begin() as builder:
                 builder.run_timers()
                 block = builder.close()
             self.commit(block)
 
     def reserve(self, party: Party) -> int:
-        """A sequence number for a new draft whose first signer is `party`.
-
-        Drafts that are never signed leave numbers unused. When they have used up what the chain lets a key jump
-        ahead, counting starts again: a draft of that time that comes back after all is refused as replayed.
-        """
+        """A sequence number for a new draft whose first signer is `party`; errors as `SequenceNumbers.take`."""
         self._check_process()
-        ref = signer_ref(party)
-        with self._reserving:
-            used = highest(self._archive, ref.party, ref.key)
-            number = max(used, self._reserved.get((ref.party, ref.key), 0)) + 1
-            if number > used + WINDOW:
-                number = used + 1
-            self._reserved[ref.party, ref.key] = number
-            return number
+        return self._numbers.take(signer_ref(party))
 
     def checkpoint(self) -> Checkpoint:
         """Sign the log as it is now.
@@ -195,18 +198,27 @@ class Writer:
             if self.mark is not None:
                 self.mark.advance(head)
             text = Checkpoint.text(self._genesis.origin, head)
-            note = Note(text, ()).signed_with(NoteSigner(self._genesis.origin, self._log_key).sign(text))
+            note = Note(text, ()).signed_with(self._signer.sign(text))
             self._archive.keep_checkpoint(bytes(note))
             self._signed = Checkpoint(self._genesis.origin, head, note)
             return self._signed
 
+    def cosigned_checkpoint(self) -> Checkpoint:
+        """`checkpoint`, with the log's ML-DSA-44 cosignature beside its signature."""
+        found = self.checkpoint()
+        line = self.cosigner.sign(found.note.text, self.clock() // 1000)
+        return evolve(found, note=found.note.signed_with(line))
+
     def moment(self) -> Snapshot:
         """The store just after a block that is signed, between two blocks."""
         found: list[Snapshot] = []
+        reader = threading.get_ident()
 
         def take() -> None:
             self.checkpoint()
-            found.append(self._archive.store.snapshot())
+            moment = self._archive.store.snapshot()
+            moment.hand_over(reader)  # or it would be the engine's own, which a commit does not wait for
+            found.append(moment)
 
         self.engine.run(take)
         return found[0]

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 from medchain._following import Events, Following, Watch
 from medchain._opening import (
     blobs_at,
     check_mark,
+    check_name,
+    check_vacant,
     commit_first,
     installed_contracts,
     load_tip,
     new_genesis,
-    open_store,
     registry_of,
     stored_genesis,
     system_clock,
 )
 from medchain._reading import ChainReading
 from medchain._sharing import Sharing, once_in_process
-from medchain._snapshots import restore_file
+from medchain._snapshots import open_snapshot
 from medchain._writer import Writer
 from medchain.consensus.engine import Submission
-from medchain.errors import InvalidTransaction, StorageError
+from medchain.errors import InvalidTransaction
 from medchain.keys.party import Party
 from medchain.keys.wallet import Signer, Wallet
 from medchain.ledger.archive import Archive
 from medchain.ledger.audit import Progress
 from medchain.ledger.contract import Contract, wire_name
 from medchain.ledger.draft import Signed, signer_ref
-from medchain.ledger.entry import Genesis, Predecessor, check_origin
+from medchain.ledger.entry import Genesis, Predecessor
 from medchain.ledger.registry import Registry
+from medchain.ledger.restoring import restore
 from medchain.ledger.transaction import Body, Transaction
 from medchain.ledger.transition import Receipt, Tip, found
 from medchain.ledger.trust import Trust
@@ -44,6 +45,7 @@ from medchain.storage.api import Store
 from medchain.storage.blobs import BlobStore, MemoryBlobs
 from medchain.storage.mark import Mark
 from medchain.storage.memory import MemoryStore
+from medchain.storage.places import Place
 
 __all__ = ["Chain", "Events", "Following", "installed_contracts"]
 
@@ -65,7 +67,6 @@ class Chain(ChainReading):
 
     def __init__(self, shared: Sharing, blobs: BlobStore | None = None) -> None:
         self._shared = shared
-        self._archive = shared.archive
         self._registry = shared.registry
         self._genesis = shared.genesis
         self._writer = shared.writer
@@ -92,36 +93,38 @@ class Chain(ChainReading):
         """Found a chain and open it for writing. Said again while it is open in this process, open it once more.
 
         Args:
-            path: folder for the chain; made if it is not there.
+            path: where the chain lies: a folder, made if it is not there, or a `Place` as text, like
+                ``sqlite:FOLDER`` or ``postgresql://…?schema=NAME``.
             origin: public name of the log, like ``clinic.example/ehr``: no white space, no ``+``.
             authority: the wallet that governs at first, and for good signs checkpoints and opens the chain for writing.
                 Without it nobody can write again: back it up.
             gate: who gives the gate's share against a logged decision; None founds a chain without a gate.
             contracts: contract classes; all installed ones by default.
-            predecessor: the chain that this one goes on from.
-            store: where rows and leaves lie; LMDB in the folder by default.
+            predecessor: the chain that this one goes on from; it has another origin.
+            store: where rows and leaves lie, if not at `path` (LMDB, unless `path` says otherwise).
             blobs: where sealed data lies; files in the folder by default.
             mark: file that keeps the largest signed size; in the user's state folder by default. It must not lie in
                 the folder of the chain, nor be restored with it.
             clock: the time now in ms since the epoch.
 
         Raises:
-            ValueError: the origin is none, or the gate has too many parties for the genesis document.
-            StorageError: the folder holds a chain or something else already.
+            ValueError: the origin is none or the predecessor's, the place is none, or the gate has too many parties for
+                the genesis document.
+            StorageError: the place holds a chain or something else already.
         """
-        check_origin(origin)
+        check_name(origin, None if predecessor is None else predecessor.origin)
         registry = registry_of(contracts)
-        store = store or open_store(Path(path), create=True)
+        place = Place.parse(path)
+        store = store or place.open(create=True)
         try:
             genesis = new_genesis(origin, authority, gate, registry, predecessor, clock())
             archive = Archive(store)
-            if not archive.empty:
-                raise StorageError(f"{path} holds a chain already; Chain.open(path, authority=…) opens it")
+            check_vacant(archive, place)
             block = found(registry, genesis, stored_nodes(archive.store))
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
             commit_first(archive, block, kept)
             return cls._writing(
-                archive, registry, genesis, block.tip, authority, blobs_at(path, blobs), kept, clock
+                archive, registry, genesis, block.tip, authority, blobs_at(place, blobs), kept, clock
             )
         except BaseException:
             store.close()
@@ -142,26 +145,29 @@ class Chain(ChainReading):
     ) -> Chain:
         """Open a chain: for writing with its authority's wallet, else for reading, beside a writer if there is one.
 
+        `path` is a folder, whatever store is in it, or another `Place` as text, like ``postgresql://…?schema=NAME``.
+
         What the next block builds on is checked against the mark, the last header and the hash tiles; the rows and all
         the rest of the history by `audit`. It takes the same time whatever the length of the chain.
 
         Raises:
-            NotAChain, NewerFormat: the folder holds no chain, or one that a newer version wrote.
+            NotAChain, NewerFormat: the place holds no chain, or one that a newer version wrote.
             Locked: another process is writing.
             InvalidBlock: what is stored contradicts itself.
             ConsensusError: a contract of the chain is not installed here.
             ValueError: the wallet is not the one that founded the chain, or this process has the chain open for writing
-                with another mark or other contracts.
+                with another mark, clock or contracts; or `path` is no place.
             StorageError: the mark is missing or shows that this is an old copy of the chain.
         """
-        store = store or open_store(Path(path), create=False, read_only=authority is None)
+        place = Place.parse(path)
+        store = store or place.open(read_only=authority is None)
         try:
             archive = Archive(store)
             archive.check_format()
             registry = registry_of(contracts)
             genesis = stored_genesis(archive)
             if authority is None:
-                return cls(Sharing(archive, registry, genesis, blobs_at(path, blobs, read_only=True)))
+                return cls(Sharing(archive, registry, genesis, blobs_at(place, blobs, read_only=True)))
             if authority.log_key(genesis.tag).public != genesis.log_key:
                 raise ValueError("this wallet is not the authority that founded the chain")
             kept = Mark.of(genesis.id) if mark is None else Mark(mark, chain_id=genesis.id)
@@ -170,7 +176,7 @@ class Chain(ChainReading):
                 tip = load_tip(archive.at(moment))
                 registry.active(archive.at(moment), tip.header.height + 1)
             return cls._writing(
-                archive, registry, genesis, tip, authority, blobs_at(path, blobs), kept, clock
+                archive, registry, genesis, tip, authority, blobs_at(place, blobs), kept, clock
             )
         except BaseException:
             store.close()
@@ -220,15 +226,17 @@ class Chain(ChainReading):
 
         Raises:
             VerificationError: the snapshot is not one that `trust` believes.
-            EncodingError, InvalidBlock: it is damaged. No chain is left.
-            StorageError: the folder holds a chain or something else already.
+            EncodingError, InvalidBlock: it is damaged. There is no chain then; what else was there is untouched.
+            StorageError: the place, or the store, holds a chain or something else already. What a restore that was
+                broken off has left does not count.
         """
-        target = store or open_store(Path(path), create=True)
-        try:
-            restore_file(target, snapshot, trust, progress)
-        finally:
-            if store is None:
-                target.close()
+        with open_snapshot(snapshot, trust) as reader:
+            target = store or Place.parse(path).open(create=True)
+            try:
+                restore(target, reader, progress)
+            finally:
+                if store is None:
+                    target.close()
         return cls.open(path, contracts=contracts, store=store, blobs=blobs)
 
     @classmethod
@@ -243,8 +251,8 @@ class Chain(ChainReading):
         mark: Mark | None,
         clock: Callable[[], int],
     ) -> Chain:
-        log_key = authority.log_key(genesis.tag)
-        writer = Writer(archive, registry, genesis, tip, log_key=log_key, mark=mark, clock=clock)
+        keys = authority.log_key(genesis.tag), authority.cosign_key(genesis.tag)
+        writer = Writer(archive, registry, genesis, tip, keys=keys, mark=mark, clock=clock)
         try:
             writer.checkpoint()
         except BaseException:
@@ -262,13 +270,23 @@ class Chain(ChainReading):
         *,
         not_after: int | None = None,
     ) -> Body:
-        """A body to be signed by `signers`, in that order; it reserves a sequence number of the first one's key.
+        """A body to be signed by `signers`, in that order; it takes a sequence number of the first one's key.
+
+        The chain lets a key be 1,024 numbers ahead. When as many of its transactions are in flight, this waits for one
+        of them to become final. A draft that is out to be signed keeps its number for an hour, and after that until
+        its key has made 1,024 others or this process ends. One whose number another has used is refused as
+        ``replayed``: draft it anew.
 
         Args:
             contract: whose message it is.
             message: an instance of one of its message classes.
             signers: who has to sign.
             not_after: last block time (ms) at which it may be logged.
+
+        Raises:
+            TooManyDrafts: 1,024 drafts of the last hour are out, or what is in flight has not become final within a
+                minute. Submit some of them first.
+            ConsensusError: the chain is open for reading only.
         """
         writer = self._require_writer()
         if not signers:

@@ -37,8 +37,10 @@ __all__ = [
     "Rewound",
     "RootMismatch",
     "SealingError",
+    "StorageBusy",
     "StorageError",
     "StorageFull",
+    "TooManyDrafts",
     "Unreachable",
     "UntrustedSigner",
     "VerificationError",
@@ -70,6 +72,16 @@ def _harmless(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
+def in_words(error: BaseException) -> str:
+    """The kind of an error, and its text if it has one. Never fails, whatever a stranger's class does with its text."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:
+        return kind
+    return f"{kind}: {text}" if text else kind
 
 
 class VerificationError(MedchainError):
@@ -270,6 +282,12 @@ class StorageFull(StorageError):
     code = "storage-full"
 
 
+class StorageBusy(StorageError):
+    """Open snapshots of this process stand in the way; nothing was written, and once they are closed it may be."""
+
+    code = "storage-busy"
+
+
 class NotAChain(StorageError):
     """A path holds no medchain chain."""
 
@@ -314,3 +332,9 @@ class ConsensusError(MedchainError):
     """The engine stopped or cannot take the transaction now."""
 
     code = "consensus"
+
+
+class TooManyDrafts(ConsensusError):
+    """A key has 1,024 drafts out, as many as the chain lets it be ahead: submit some of them before you draft more."""
+
+    code = "too-many-drafts"

@@ -13,6 +13,7 @@ with ``__to_value__`` and ``__from_value__`` decides its own form.
 
 from __future__ import annotations
 
+import functools
 import re
 import types
 import typing
@@ -47,8 +48,12 @@ ADDED: Mapping[str, Any] = types.MappingProxyType({"added": True})
 T = TypeVar("T")
 
 
+@functools.cache
 def length(count: int, most: int | None = None) -> Callable[[Any, Any, Any], None]:
-    """An attrs validator: the field has `count` items (bytes, characters), or from `count` to `most`; None passes."""
+    """An attrs validator: the field has `count` items (bytes, characters), or from `count` to `most`; None passes.
+
+    The same arguments give the same validator, so that rules of two classes can be compared.
+    """
     top = count if most is None else most
 
     def check(instance: Any, attribute: Any, value: Any) -> None:
@@ -59,8 +64,12 @@ def length(count: int, most: int | None = None) -> Callable[[Any, Any, Any], Non
     return check
 
 
+@functools.cache
 def form(pattern: re.Pattern[str]) -> Callable[[Any, Any, Any], None]:
-    """An attrs validator: the field is text of one form, so that no free text gets in; None passes."""
+    """An attrs validator: the field is text of one form, so that no free text gets in; None passes.
+
+    The same pattern gives the same validator.
+    """
 
     def check(instance: Any, attribute: Any, value: Any) -> None:
         if value is not None and not pattern.fullmatch(value):

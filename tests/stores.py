@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from urllib.parse import quote
 
 import postgres
 from attrs import frozen
@@ -41,6 +42,15 @@ class Place:
             return f"PostgresStore({postgres.shared_conninfo()!r}, schema={self.schema!r}, read_only={read_only})"
         name = {"lmdb": "LmdbStore", "sqlite": "SqliteStore"}[self.kind]
         return f"{name}({str(self.path)!r}, read_only={read_only})"
+
+    @property
+    def text(self) -> str:
+        """The text by which a chain that lies here is opened, see `medchain.storage.places`."""
+        if self.kind != "postgres":
+            return f"{self.kind}:{self.path}"
+        reached = dict(each.split("=", 1) for each in postgres.shared_conninfo().split())
+        host = quote(reached["host"], safe="")
+        return f"postgresql://{reached['user']}@/{reached['dbname']}?host={host}&schema={self.schema}"
 
     @property
     def schema(self) -> str:

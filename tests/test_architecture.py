@@ -28,6 +28,7 @@ FLOORS = [
     "ledger",
     "consensus",
     "_following",
+    "_numbering",
     "_writer",
     "_opening",
     "_proving",

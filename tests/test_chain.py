@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from medchain.errors import (
     Locked,
     NewerFormat,
     NotAChain,
+    StorageBusy,
     StorageError,
     StorageFull,
 )
@@ -31,7 +34,7 @@ from medchain.ledger.archive import FORMAT
 from medchain.ledger.draft import Signed
 from medchain.ledger.keys import Keys
 from medchain.ledger.transaction import Transaction
-from medchain.storage import Batch, LmdbStore
+from medchain.storage import Batch, LmdbStore, _lmdb_env
 from medchain.storage.mark import Mark
 from medchain.testing import FaultStore
 from medchain.testing.faults import fail, lose_answer
@@ -209,6 +212,64 @@ class TestFullDisk:
         with found_again(disk) as chain:
             add(chain)
             assert chain.audit().head == chain.head
+
+
+class TestScarceAddresses:
+    """Where LMDB's map is as small as on a system of 32 bits, and has to grow."""
+
+    @pytest.fixture(autouse=True)
+    def scarce(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_lmdb_env, "ROOMS", (0,))
+        monkeypatch.setattr(_lmdb_env, "PATIENCE", 0.1)
+
+    def test_an_open_snapshot_fails_some_blocks_and_not_the_engine(self, stored: Disk) -> None:
+        with stored.open() as chain:
+            with chain._archive.store.snapshot() as moment:
+                size = chain._archive.at(moment).tip().size
+                transaction = fill(chain)
+                with pytest.raises(StorageBusy, match="Close snapshots"):
+                    chain.submit(transaction).result(20)
+                assert chain._archive.at(moment).tip().size == size
+            receipt = chain.submit(transaction).result(20)
+            assert [index for index, entry in chain.entries() if entry.content == bytes(transaction)] == [
+                receipt.index
+            ]
+            assert chain.audit().head == chain.head
+
+    def test_a_snapshot_taken_beside_writing_is_waited_for(
+        self, stored: Disk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(_lmdb_env, "PATIENCE", 20)
+        monkeypatch.setattr("medchain.ledger.snapshot.PIECE_ROWS", 1)
+        began, outcomes = threading.Event(), []
+
+        def slowly(done: int, total: int | None) -> None:
+            if not began.is_set():
+                began.set()
+                time.sleep(0.5)
+
+        with stored.open() as chain:
+            reader = threading.Thread(
+                target=lambda: outcomes.append(chain.snapshot(tmp_path / "snapshot", progress=slowly))
+            )
+            reader.start()
+            assert began.wait(20)
+            environment = chain._archive.store._environment  # type: ignore[attr-defined]
+            before = environment._map_size()
+            while environment._map_size() == before:
+                add(chain)
+            reader.join()
+            assert len(outcomes) == 1
+
+
+def fill(chain: Chain) -> Transaction:
+    """Write until the store must grow; gives the transaction that it has no room for."""
+    while True:
+        transaction = signed(chain, 1)
+        try:
+            chain.submit(transaction).result(20)
+        except StorageBusy:
+            return transaction
 
 
 def found_again(disk: Disk) -> Chain:
@@ -393,3 +454,14 @@ class TestUse:
             add(chain)
         assert Mark.of(chain.id).latest is not None
         disk.open(mark=None).close()
+
+
+def test_a_successor_has_a_name_of_its_own(disk: Disk) -> None:
+    with disk.create() as chain:
+        ended = chain.ended
+    following = Disk(disk.folder / "next")
+    with pytest.raises(ValueError, match="needs an origin of its own"):
+        following.create(origin=ended.origin, predecessor=ended)
+    assert not following.folder.exists()
+    with following.create(origin="clinic.example/ehr-2", predecessor=ended) as chain:
+        assert chain.genesis.predecessor == ended

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import stores
 from buckets import KEY_ID, SECRET, ObjectServer
 from clinic import HOUR, Clock, clinic
 
@@ -25,7 +26,7 @@ from medchain.ledger.note import Note, NoteSigner, VerifierKey
 from medchain.ledger.proof import EntryExtra, LogProof, extra_bytes
 from medchain.merkle import Head, InclusionProof, leaf_hash
 from medchain.sealing import Part
-from medchain.storage import FileBlobs, ObjectBlobs, ReplicatedBlobs
+from medchain.storage import Batch, FileBlobs, ObjectBlobs, Place, ReplicatedBlobs
 from medchain.testing import wallets
 
 
@@ -36,11 +37,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with mc.Chain.create(
         folder / "c", origin="clinic.example/ehr", authority=hospital, gate=None, mark=folder / "mark"
     ) as chain:
+        founded = chain.checkpoint()
         message = Register("person", doctor.party.signing_key, doctor.party.recipient_key)
         receipt = chain.send(Keys, message, by=[hospital, doctor])
         (folder / "entry").write_bytes(chain.prove(receipt))
         (folder / "header").write_bytes(chain.prove(chain.head.size - 1))
         (folder / "row").write_bytes(chain.prove_state(Keys.parties, doctor.party.id))
+        (folder / "absence").write_bytes(chain.prove_absent(Keys.parties, bytes(32)))
+        (folder / "growth").write_bytes(chain.prove_consistency(founded))
         (folder / "checkpoint").write_bytes(bytes(chain.checkpoint()))
         chain.trust.save(folder / "trust")
         (folder / "broken-checkpoint").write_bytes((folder / "checkpoint").read_bytes() + b"?")
@@ -62,6 +66,11 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         ("entry", ["verified: entry of clinic.example/ehr, as of height 1", "keys/1", "register", "ok"]),
         ("header", ["verified: header", "as of this checkpoint (size 3)"]),
         ("row", ["verified: row", "table       parties", "kind        person"]),
+        (
+            "growth",
+            ["verified: clinic.example/ehr has only grown from size 1 to size 3", "alone: no witness"],
+        ),
+        ("absence", ["verified: no row of clinic.example/ehr, as of this checkpoint", "table       parties"]),
     ],
 )
 def test_verify_says_what_is_proved(
@@ -417,6 +426,24 @@ class TestSnapshots:
         assert main(arguments) == 1
         assert "holds" in capsys.readouterr().err
 
+    def test_beside_a_writer_that_has_not_signed_its_last_block(
+        self, files: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        [hospital] = wallets("hospital")
+        capsys.readouterr()
+        with mc.Chain.open(files / "chain", authority=hospital, mark=files / "mark") as chain:
+            mc.Parties(chain).register(*wallets("ann"), by=hospital)
+            call = [sys.executable, "-m", "medchain", "snapshot", str(files / "chain"), str(files / "beside")]
+            done = subprocess.run([*call, "--json"], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+            shown = json.loads(done.stdout)
+            assert (shown["height"], shown["size"], shown["left_out"]) == (0, 1, 2)
+            assert (files / "beside").read_bytes() == (files / "snapshot").read_bytes()
+            chain.checkpoint()
+            assert main(["snapshot", str(files / "chain"), str(files / "beside"), "--json"]) == 0
+            shown = json.loads(capsys.readouterr().out)
+            assert (shown["height"], shown["size"], shown["left_out"]) == (1, 3, 0)
+
     def test_accepting_the_loss(
         self, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -448,6 +475,47 @@ class TestSnapshots:
             assert successor.genesis.predecessor == old.ended
             assert successor.gate == old.gate
 
+    def test_accepting_the_loss_again_after_it_broke_off(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def accept(new: str, origin: str = "clinic.example/ehr-2", old: str = "again") -> tuple[int, str]:
+            monkeypatch.setattr("sys.stdin", io.StringIO("password\n"))
+            status = main(
+                ["restore", str(files / "snapshot"), str(files / old), "--trust", str(files / "trust"),
+                 "--accept-loss", str(files / new), "--origin", origin, "--mark", str(files / f"mark of {new}"),
+                 "--keystore", str(files / "keys"), "--wallet", "hospital"]
+            )  # fmt: skip
+            return status, capsys.readouterr().err
+
+        (files / "occupied").mkdir()
+        (files / "occupied" / "file").touch()
+        for new, origin, status, says in (
+            ("occupied", "clinic.example/ehr-2", 1, "holds other files"),
+            ("chain", "clinic.example/ehr-2", 1, "holds a chain already"),
+            ("next", "bad origin", 2, "an origin is"),
+            ("next", "clinic.example/ehr", 2, "needs an origin of its own"),
+            ("again", "clinic.example/ehr-2", 2, "places of their own"),
+            ("again/next", "clinic.example/ehr-2", 2, "places of their own"),
+            (".", "clinic.example/ehr-2", 2, "places of their own"),
+        ):
+            ended, error = accept(new, origin)
+            assert ended == status
+            assert says in error
+            assert not (files / "again").exists(), "restored before it was known that the rest can be done"
+        (files / "mark of next").write_text("damaged")
+        status, error = accept("next")
+        assert status == 1
+        assert "damaged" in error
+        with mc.Chain.open(files / "again") as old:
+            assert old.begins == old.head.size == 1
+        (files / "mark of next").unlink()
+        assert accept("next")[0] == 0
+        with mc.Chain.open(files / "next") as successor, mc.Chain.open(files / "again") as old:
+            assert successor.genesis.predecessor == old.ended
+        status, error = accept("another", old="chain")
+        assert status == 1, "the chain itself was taken for one that was restored"
+        assert "holds a chain already" in error
+
     def test_what_is_no_snapshot_and_no_chain(self, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ["restore", str(files / "trust"), str(files / "again"), "--trust", str(files / "trust")]
         assert main(arguments) == 1
@@ -456,3 +524,137 @@ class TestSnapshots:
             main(["restore", str(files / "none"), str(files / "again"), "--trust", str(files / "trust")]) == 2
         )
         assert main(["snapshot", str(files / "none"), str(files / "x")]) == 2
+
+
+class TestEveryStore:
+    """The commands that open a chain, on each store that the library has."""
+
+    @pytest.fixture(params=stores.LASTING)
+    def at(self, request: pytest.FixtureRequest, tmp_path: Path) -> stores.Place:
+        return stores.Place(request.param, tmp_path / "c")
+
+    @pytest.fixture
+    def filled(self, at: stores.Place, tmp_path: Path) -> stores.Place:
+        """A chain with a record, whose sealed data lies in a folder of its own, and the files that go with it."""
+        hospital, owner, wu = wallets("hospital", "owner", "wu")
+        policy = mc.Policy.parse(
+            "treatment for TREAT: owner and wu\nrecovery lost for PATRQT: wu, wait 7 days"
+        )
+        with mc.Chain.create(
+            at.text,
+            origin="clinic.example/ehr",
+            authority=hospital,
+            gate=hospital.party,
+            mark=tmp_path / "mark",
+            blobs=FileBlobs(tmp_path / "sealed"),
+        ) as chain:
+            mc.Parties(chain).register(owner, wu, by=hospital)
+            bound = policy.bind(gate=chain.gate, owner=owner.party, wu=wu.party)
+            mc.Access(chain).add([Part(b"alpha")], bound, by=[hospital, owner], force=True)
+            chain.trust.save(tmp_path / "trust")
+        cost = keystore.Cost(1 << 13, 1, 1)
+        keystore.save(tmp_path / "keys", {"hospital": hospital}, "password", cost=cost)
+        return at
+
+    def test_audit(self, filled: stores.Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        call = ["audit", filled.text, "--trust", tmp_path / "trust", "--blobs", tmp_path / "sealed"]
+        status, out, err = run(capsys, *call)
+        assert (status, err) == (0, "")
+        assert out.count("all of it holds") == 2
+        batch = Batch()
+        with Place.parse(filled.text).open() as store:
+            with store.snapshot() as moment:
+                key, value = list(moment.scan(b"r", b"s"))[-1]
+            batch.put(key, value + b"?")
+            store.commit(batch)
+        status, _, err = run(capsys, *call)
+        assert status == 1
+        assert err.startswith("medchain: ")
+
+    def test_blobs_without_a_place(
+        self, filled: stores.Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status, _, err = run(capsys, "audit", filled.text, "--blobs")
+        if filled.kind == "postgres":
+            assert (status, "--blobs PLACE" in err) == (2, True)
+        else:  # the folder of the chain, where this one has none
+            assert (status, "1 store not answering" in err) == (1, True)
+
+    def test_inspect(self, filled: stores.Place, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, err = run(capsys, "inspect", filled.text, "--entries", 1)
+        assert (status, err) == (0, "")
+        assert "clinic.example/ehr" in out
+        assert "access/1" in out
+
+    def test_snapshot_and_restore(
+        self,
+        filled: stores.Place,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert run(capsys, "snapshot", filled.text, tmp_path / "one")[0] == 0
+        again, following = (stores.Place(filled.kind, tmp_path / name) for name in ("again", "next"))
+        restore = ["restore", tmp_path / "one", again.text, "--trust", tmp_path / "trust", "--json"]
+        monkeypatch.setattr("sys.stdin", io.StringIO("password\n"))
+        loss = ["--accept-loss", following.text, "--origin", "clinic.example/ehr-2"]
+        wallet = ["--keystore", tmp_path / "keys", "--wallet", "hospital", "--mark", tmp_path / "mark 2"]
+        status, out, err = run(capsys, *restore, *loss, *wallet)
+        assert (status, err) == (0, "")
+        shown = json.loads(out)
+        assert shown["restored"] == str(Place.parse(again.text))
+        assert shown["successor"]["chain"] == str(Place.parse(following.text))
+        assert run(capsys, "snapshot", again.text, tmp_path / "two")[0] == 0
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+        with mc.Chain.open(following.text) as successor, mc.Chain.open(again.text) as old:
+            assert successor.genesis.predecessor == old.ended
+        status, _, err = run(capsys, *restore)
+        assert (status, "holds" in err) == (1, True)
+
+    def test_nothing_there(self, at: stores.Place, capsys: pytest.CaptureFixture[str]) -> None:
+        for call in (["audit", at.text], ["inspect", at.text], ["snapshot", at.text, "x"]):
+            status, _, err = run(capsys, *call)
+            if at.kind == "postgres":
+                assert (status, "holds no medchain chain" in err) == (1, True)
+            else:
+                assert (status, "No such file" in err) == (2, True)
+            assert err.count("\n") == 1
+
+
+def test_inspect_takes_a_data_file_for_its_chain(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "inspect", place / "c" / "store" / "data.mdb")
+    assert (status, "contracts" in out) == (0, True)
+
+
+def test_without_the_extra_it_says_which(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("medchain.storage._postgres_session", raising=False)
+    monkeypatch.setitem(sys.modules, "medchain.storage._postgres_session", None)
+    status, _, err = run(capsys, "audit", "postgresql://me:hunter2@h/db?schema=ehr")
+    assert (status, "medchain[postgres]" in err, err.count("\n")) == (2, True, 1)
+    assert "hunter2" not in err
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["audit", "postgresql://me:hunter2@h/db"],
+        ["audit", "postgresql://me:hunter2/db?schema=ehr"],
+        ["audit", "postgresql://me:hunter2@localhost:1/db?schema=ehr"],
+        ["audit", "c", "postgresql://me:hunter2@h/db?schema=ehr"],
+        ["postgresql://me:hunter2@h/db?schema=ehr"],
+        ["inspect", "mysql://me:hunter2@h/db"],
+        ["restore", "nothing", "postgresql://me:hunter2@h/db?schema=ehr", "--trust", "nothing"],
+        ["restore", "nothing", "again", "--trust", "no", "--accept-loss", "postgresql://:hunter2@h/db"],
+    ],
+)
+def test_no_message_repeats_a_password(capsys: pytest.CaptureFixture[str], call: list[str]) -> None:
+    try:
+        status = main(call)
+    except SystemExit as ended:
+        status = ended.code
+    out, err = capsys.readouterr()
+    assert status in (1, 2)
+    assert err
+    assert "hunter2" not in out + err

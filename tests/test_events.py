@@ -115,6 +115,9 @@ class TestWhich:
             for number, event in enumerate(entry.outcome.events)
         ]
         assert len(expected) > 7
+        for each in world.chain.events():
+            proof, kind = world.chain.prove(each), type(each.event)
+            assert mc.verify(proof, kind, trust=world.chain.trust, number=each.number).value == each.event
         found = [
             (each.entry, each.number, each.height, each.contract, each.name) for each in world.chain.events()
         ]
@@ -321,8 +324,30 @@ class TestFromWhere:
             world.chain.events(subject=b"short")
         with pytest.raises(ValueError, match="no place"):
             world.chain.events(-1)
-        with pytest.raises(TypeError):
-            world.chain.events("1.2")  # type: ignore[arg-type]
+        for since in ("1.2", True, 1.0, None):
+            with pytest.raises(TypeError, match="a place is a log index"):
+                world.chain.events(since)  # type: ignore[arg-type]
+        for height in ("1", True, 1.0):
+            with pytest.raises(TypeError, match="a block has a height"):
+                world.chain.events(height=height)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="a block has a height"):
+                world.chain.header(height)  # type: ignore[arg-type]
+        for contract in (5, b"counting", Add, Counting(world.chain._archive)):  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="a contract is named by"):
+                world.chain.events(contract=contract)  # type: ignore[arg-type]
+        for subject in (5, "a" * 32, world.authority):
+            with pytest.raises(TypeError, match="a subject is"):
+                world.chain.events(subject=subject)  # type: ignore[arg-type]
+
+    def test_what_the_page_says_of_errors(self, world: World) -> None:
+        """A closed chain, and a restored one that is asked for what was before."""
+        for height in (-1, world.chain.height + 2, 10**30):
+            with pytest.raises(IndexError):
+                world.chain.events(height=height)
+        events = world.chain.events()
+        world.chain.close()
+        with pytest.raises(ValueError, match="closed"):
+            next(events)
 
     def test_the_end_is_that_of_the_call(self, world: World) -> None:
         events = world.chain.events()
@@ -348,6 +373,7 @@ class TestFromWhere:
             b"\x01",
             b"\x09" + pairs[key][1:],
             pairs[key].replace(b"events", b"evants"),
+            evolve(world.chain.entry(receipt.index), height=99).leaf,  # of a block that is not there
         ):
             store = copy({**pairs, key: damaged})
             with Chain.open("nowhere", store=store, blobs=world.chain.blobs, contracts=CONTRACTS) as chain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from ledger.counting import Add, Added, Counting
-from ledger.world import CONTRACTS, wallet
+from ledger.world import CONTRACTS, Clock, wallet
 from test_chain import AUTHORITY, Disk, add, python, signed, total
 from test_interrupts import interrupted
 
@@ -24,7 +25,7 @@ from medchain.errors import ConsensusError, Locked, StorageError, StorageFull
 from medchain.keys import Wallet
 from medchain.ledger import Predecessor
 from medchain.ledger.draft import Signed
-from medchain.storage import LmdbStore, MemoryBlobs
+from medchain.storage import LmdbStore, MemoryBlobs, SqliteStore
 from medchain.storage.memory import MemoryStore
 
 SOON = 30.0
@@ -118,12 +119,34 @@ add(chain)
             assert second.blobs is mine
             assert third.blobs is first.blobs
 
-    def test_a_store_of_the_caller_is_not_shared(self, disk: Disk) -> None:
+    def test_a_store_of_the_caller_is_known_by_what_it_is(self, disk: Disk) -> None:
+        """Two writers over one store would log two histories."""
         store = MemoryStore()
         with disk.create(store=store) as chain:
             with pytest.raises(mc.errors.NotAChain):
                 disk.open()
+            with disk.open(store=store) as again, disk.create(store=store) as once_more:
+                assert again._writer is once_more._writer is chain._writer
+                add(again)
+            assert disk.read(store=store)._writer is None
+            with disk.create(store=MemoryStore(), mark=disk.folder / "other mark") as other:
+                assert other.id != chain.id
             add(chain)
+        assert not any(each.archive.store is store for each in _sharing._open.values())
+
+    def test_a_cell_runs_twice_whatever_the_store(self, disk: Disk) -> None:
+        place = f"sqlite:{disk.path}"
+        terms: dict[str, Any] = {"authority": AUTHORITY, "contracts": CONTRACTS, "mark": disk.mark}
+        first = Chain.create(place, origin="clinic.example/ehr", gate=None, **terms)
+        again = Chain.create(place, origin="clinic.example/ehr", gate=None, **terms)
+        once_more = Chain.open(disk.path, **terms)
+        assert first._writer is again._writer is once_more._writer
+        with pytest.raises(
+            Locked, match=r"in this process; .*Chain\.open gives the same chain.*several-web-w"
+        ):
+            SqliteStore(disk.path / "store")
+        for chain in (first, again, once_more):
+            chain.close()
 
     def test_streams_end_with_their_own_handle(self, disk: Disk) -> None:
         with disk.create() as first:
@@ -161,6 +184,17 @@ class TestTerms:
             assert first._writer is second._writer
             with pytest.raises(ValueError, match="another mark"):
                 disk.open()
+
+    def test_another_clock(self, disk: Disk) -> None:
+        clock = Clock()
+        with disk.create(clock=clock) as chain:
+            with disk.open(clock=clock) as same:
+                assert same._writer is chain._writer
+            for other in (dict[str, Any](), {"clock": Clock()}):
+                with pytest.raises(ValueError, match="another clock"):
+                    disk.open(**other)
+        with disk.open(), pytest.raises(ValueError, match="another clock"):
+            disk.open(clock=clock)
 
     def test_a_contract_whose_class_was_made_anew(self, disk: Disk) -> None:
         old = type("Counting", (Counting,), {"__module__": __name__})
@@ -231,6 +265,52 @@ class TestTerms:
 
 
 class TestTheEnd:
+    def test_nothing_can_be_asked_of_a_closed_handle_though_the_chain_is_open(
+        self, disk: Disk, tmp_path: Path
+    ) -> None:
+        with disk.create() as chain:
+            add(chain)
+            for closed in (disk.open(), disk.read()):
+                closed.close()
+                for ask in asked(closed, tmp_path / "snapshot"):
+                    with pytest.raises(ValueError, match="the chain is closed"):
+                        ask()
+                assert "closed" in repr(closed)
+                assert ", closed" in closed._repr_html_()
+            assert "height" in chain._repr_html_()
+            for ask in asked(chain, tmp_path / "snapshot"):
+                ask()
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is for POSIX systems")
+    @pytest.mark.parametrize("writes", [True, False])
+    def test_nothing_can_be_asked_in_a_forked_child(self, disk: Disk, tmp_path: Path, writes: bool) -> None:
+        with disk.create() as chain:
+            add(chain)
+            handle = chain if writes else disk.read()
+            read, write = os.pipe()
+            child = os.fork()
+            if child == 0:
+                said = []
+                for ask in asked(handle, tmp_path / "snapshot"):
+                    try:
+                        said.append(f"answered {ask()}")
+                    except BaseException as error:
+                        said.append(type(error).__name__)
+                try:
+                    said += [repr(handle).partition("… ")[2], str(handle.close())]
+                finally:
+                    os.write(write, "\n".join(said).encode())
+                    os._exit(0)
+            os.close(write)
+            os.waitpid(child, 0)
+            with os.fdopen(read) as answers:
+                *said, shown, closed = answers.read().split("\n")
+            assert set(said) == {"Locked"}
+            assert shown.startswith("the parent's")
+            assert closed == "None"
+            add(chain)
+            handle.close()
+
     def test_a_handle_that_nobody_holds_does_not_count(self, disk: Disk) -> None:
         disk.create().close()
         chain = disk.open()
@@ -341,6 +421,31 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not come to that"
         time.sleep(0.002)
+
+
+def asked(chain: Chain, file: Path) -> list[Callable[[], object]]:
+    """What an open chain can be asked for, so far as it is not an attribute of the genesis."""
+    writes = [lambda: add(chain), lambda: chain.prepare(Counting, Add(1), [AUTHORITY.party])]
+    return [
+        lambda: chain.head,
+        lambda: chain.height,
+        lambda: chain.header(0),
+        lambda: chain.entry(0),
+        lambda: next(chain.entries()),
+        lambda: chain.gate,
+        lambda: chain.begins,
+        lambda: chain.ended,
+        lambda: next(chain.events()),
+        lambda: chain.party(bytes(32)),
+        lambda: chain.table(Counting.totals).get(bytes(32)),
+        lambda: chain.checkpoint(),
+        lambda: chain.prove(1),
+        lambda: chain.prove_state(Counting.totals, bytes(32)),
+        lambda: chain.prove_consistency(1, 1),
+        lambda: chain.audit(),
+        lambda: chain.snapshot(file),
+        *([] if chain.read_only else writes),
+    ]
 
 
 def together(count: int, work: Callable[[int], None]) -> None:
@@ -459,9 +564,9 @@ class TestThreads:
 def test_nothing_of_it_is_left_behind(disk: Disk) -> None:
     """Threads and descriptors, after opening and closing again and again."""
 
-    def held() -> tuple[int, int]:
+    def held() -> tuple[int, int, int]:
         gc.collect()
-        return threading.active_count(), psutil.Process().num_fds()
+        return threading.active_count(), psutil.Process().num_fds(), len(_sharing._open)
 
     disk.create().close()
     before = held()
@@ -469,7 +574,6 @@ def test_nothing_of_it_is_left_behind(disk: Disk) -> None:
         with disk.open() as chain, disk.open() as other:
             chain.submit(signed(other)).add_done_callback(lambda _: None)
     assert held() == before
-    assert _sharing._open == {}
 
 
 def test_a_signature_from_elsewhere_survives_its_client(disk: Disk) -> None:

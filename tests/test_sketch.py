@@ -15,6 +15,8 @@ from medchain.testing import wallets
 BUNDLE = Path(__file__).parents[1] / "examples" / "data" / "bundle.json"
 
 
+# Its auditor is registered among the hospital's people, of which adding the record warns.
+@pytest.mark.filterwarnings("ignore:warning .reviewer-of-house:UserWarning")
 def test_on_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

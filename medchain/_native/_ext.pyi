@@ -16,12 +16,19 @@ class _Lib:
     def mc_node_hashes(self, children: Any, pairs: int, out: Any, /) -> None: ...
     def mc_tree_append(self, nodes: Any, size: int, hashes: Any, count: int, /) -> None: ...
     def mc_tree_root(self, nodes: Any, size: int, root: Any, /) -> None: ...
+    def mc_map_top_size(self, levels: int, /) -> int: ...
+    def mc_map_keep(
+        self, top: Any, top_size: int, nodes: Any, spans: Any, count: int, root: bytes, version: int, /
+    ) -> None: ...
     def mc_map_missing(
         self,
+        top: Any,
+        top_size: int,
         nodes: bytes,
         offsets: Any,
         count: int,
-        rows: int,
+        root: bytes,
+        numbers: Any,
         changes: bytes,
         change_count: int,
         bar: int,
@@ -32,9 +39,12 @@ class _Lib:
     ) -> int: ...
     def mc_map_change(
         self,
+        top: Any,
+        top_size: int,
         nodes: bytes,
         offsets: Any,
         count: int,
+        work: Any,
         root: Any,
         numbers: Any,
         changes: bytes,
@@ -43,8 +53,8 @@ class _Lib:
         budget: int,
         out: Any,
         capacity: int,
-        ends: Any,
-        ends_capacity: int,
+        spans: Any,
+        spans_capacity: int,
         /,
     ) -> int: ...
     def mc_map_prove(
@@ -64,6 +74,10 @@ class _FFI:
     NULL: Any
     def from_buffer(self, cdecl: str, buffer: Any, require_writable: bool = False) -> Any: ...
     def string(self, text: Any, /) -> bytes: ...
+    def new(self, cdecl: str, init: Any = None) -> Any: ...
+    def new_allocator(self, *, should_clear_after_alloc: bool = True) -> Any: ...
+    def buffer(self, cdata: Any, size: int = -1) -> Any: ...
+    def unpack(self, cdata: Any, length: int) -> list[int]: ...
 
 lib: _Lib
 ffi: _FFI

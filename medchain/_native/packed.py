@@ -1,43 +1,85 @@
 """Typed front of the packed sparse map in C: nodes in, nodes out. The layout of a node is in csrc/api.h.
 
-A node is known by version and path, a byte for each nibble. Loaded nodes are handed over as a dict from path to bytes.
+A node lies under a key: its version in 8 bytes, and its path, a byte for each nibble.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 from medchain._native._ext import ffi, lib
 
 __all__ = [
     "BRANCH",
     "BUCKET",
+    "LEVELS",
     "Changed",
     "Damaged",
+    "Made",
+    "MapBatch",
+    "Missing",
     "NextNode",
-    "NodeId",
     "Path",
     "Way",
-    "map_change",
-    "map_missing",
     "map_prove",
+    "map_top_size",
 ]
 
 BUCKET, BRANCH = 1, 2
 ROW = 64
 
+LEVELS = 4
+"""So many levels of branches a top can hold."""
+
 Path = bytes
 """Nibbles from the root down, a byte each."""
 
-NodeId = tuple[int, Path]
-"""Version and path of a node."""
+_room = ffi.new_allocator(should_clear_after_alloc=False)
+"""Memory for C to write to: nobody reads what it has not written."""
 
 
 class Damaged(Exception):
     """A node is not what the branch above it, or the root, says of it; or it is none."""
+
+
+class Missing(NamedTuple):
+    """Keys of nodes that a batch needs, as their paths compare, and whether there may be more below them."""
+
+    keys: list[bytes]
+    more: bool
+
+
+class Made:
+    """New nodes as C has written them."""
+
+    def __init__(self, data: Any, spans: Any, size: int, count: int) -> None:
+        self._data, self._spans, self._count = data, spans, count
+        self.size = size
+        """In bytes."""
+
+    @classmethod
+    def of(cls, nodes: Sequence[bytes]) -> Made:
+        """Some nodes without their keys, as if C had written them; none without that above it."""
+        data, offsets = b"".join(nodes), [0, *accumulate(map(len, nodes))]
+        spans = [number for start, end in pairwise(offsets) for number in (start, start, end)]
+        return cls(ffi.from_buffer("uint8_t[]", data), ffi.new("uint64_t[]", spans), len(data), len(nodes))
+
+    def pairs(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Each node with its key, in the order of these."""
+        data, numbers = ffi.buffer(self._data, self.size), iter(ffi.unpack(self._spans, 3 * self._count))
+        return tuple(
+            [
+                (data[key:node], data[node:end])
+                for key, node, end in zip(numbers, numbers, numbers, strict=True)
+            ]
+        )
+
+    def keep(self, top: bytearray, root: bytes, version: int) -> None:
+        """Keep the branches among them in a top; `root` and `version` are those of the root node."""
+        lib.mc_map_keep(_into(top), len(top), self._data, self._spans, self._count, root, version)
 
 
 class Changed(NamedTuple):
@@ -46,7 +88,7 @@ class Changed(NamedTuple):
     root: bytes
     rows: int
     oldest: int
-    nodes: list[bytes]
+    made: Made
 
 
 class NextNode(NamedTuple):
@@ -72,79 +114,88 @@ class _Loaded:
         self.arguments = (self.data, ffi.from_buffer("uint64_t[]", self.offsets), len(nodes))
 
 
-def _preorder(nodes: Mapping[Path, bytes]) -> _Loaded:
-    return _Loaded([nodes[path] for path in sorted(nodes)])
+_NONE = _Loaded(())
 
 
-def map_missing(
-    nodes: Mapping[Path, bytes], rows: int, changes: bytes, bar: int, budget: int
-) -> list[NodeId]:
-    """Which nodes `changes` need beside `nodes`, in preorder; call again with them until nothing is missing.
+def map_top_size(levels: int) -> int:
+    """How many bytes a top of so many levels has, `LEVELS` at most."""
+    return lib.mc_map_top_size(levels)
+
+
+class MapBatch:
+    """Changes on one version of a map.
 
     Args:
-        nodes: loaded, the root among them.
-        rows: in the whole map.
+        top: branches at hand.
+        root, version, rows: of the map: its hash, the version of its root, how many rows it has.
         changes: rows of 64 bytes in order: row key, hash of the value or 32 zero bytes.
-        bar: subtrees whose least version is at most this are wanted, too,
+        bar: subtrees whose least version is at most this are written anew, too,
         budget: but no more than so many nodes.
-
-    Raises:
-        Damaged: a loaded node is none.
     """
-    loaded, count = _preorder(nodes), len(changes) // ROW
-    wanted = bytearray(1 << 16)
-    while True:
-        size = lib.mc_map_missing(
-            *loaded.arguments, rows, changes, count, bar, budget,
-            ffi.from_buffer("uint8_t[]", wanted, require_writable=True), len(wanted),
-        )  # fmt: skip
-        if size < 0:
-            raise Damaged
-        if size <= len(wanted):
-            return _node_ids(bytes(memoryview(wanted)[:size]))
-        wanted = bytearray(size)
+
+    def __init__(
+        self, top: bytearray, root: bytes, version: int, rows: int, changes: bytes, bar: int, budget: int
+    ) -> None:
+        self._top, self._top_size = _into(top), len(top)
+        self._root = root
+        self._map = (version, rows)
+        self._changes, self._count = changes, len(changes) // ROW
+        self._touch = (bar, budget)
+        touched = min(self._count + budget, 16 ** (LEVELS - 1))
+        self._branches = min(2 * touched, len(top) // map_top_size(1))
+
+    def missing(self, nodes: Sequence[bytes]) -> Missing:
+        """Which nodes the changes need beside `nodes`: loaded, as their paths compare.
+
+        Raises:
+            Damaged: a loaded node is none.
+        """
+        data, offsets, count = _Loaded(nodes).arguments if nodes else _NONE.arguments
+        numbers, room = ffi.new("uint64_t[3]", [*self._map, 0]), 16 * self._count + 1024
+        while True:
+            wanted = _room("uint8_t[]", room)
+            size = lib.mc_map_missing(
+                self._top, self._top_size, data, offsets, count, self._root, numbers, self._changes, self._count,
+                *self._touch, wanted, room,
+            )  # fmt: skip
+            if size < 0:
+                raise Damaged
+            if size <= room:
+                return Missing(_keys(ffi.buffer(wanted, size)[:]), numbers[2] > 0)
+            room = size
+
+    def change(self, nodes: Sequence[bytes], version: int) -> Changed:
+        """Apply the changes, for which no node is missing; new nodes are of `version`.
+
+        Raises:
+            Damaged: a loaded node is not what was hashed.
+        """
+        data, offsets, count = _Loaded(nodes).arguments
+        work, root = _room("uint8_t[]", len(data)), ffi.new("uint8_t[]", self._root)
+        numbers = ffi.new("uint64_t[6]", [*self._map, version])
+        size = len(data) + 1024 * self._branches + 96 * (self._count + len(nodes)) + 4096
+        made = 2 * len(nodes) + self._branches + self._count + 64
+        while True:
+            out, spans = _room("uint8_t[]", size), _room("uint64_t[]", 3 * made)
+            answer = lib.mc_map_change(
+                self._top, self._top_size, data, offsets, count, work, root, numbers, self._changes, self._count,
+                *self._touch, out, size, spans, made,
+            )  # fmt: skip
+            if answer < 0:
+                raise Damaged
+            if answer == 0:
+                _, rows, _, oldest, size, made = numbers
+                return Changed(ffi.buffer(root, 32)[:], rows, oldest, Made(out, spans, size, made))
+            size, made = numbers[4], numbers[5]
 
 
-def _node_ids(wanted: bytes) -> list[NodeId]:
-    ids, at = [], 0
+def _keys(wanted: bytes) -> list[bytes]:
+    keys, at = [], 0
     while at < len(wanted):
-        end = at + 9 + wanted[at + 8]
-        ids.append((int.from_bytes(wanted[at : at + 8], "big"), wanted[at + 9 : end]))
+        end = at + 9 + wanted[at]
+        keys.append(wanted[at + 1 : end])
         at = end
-    return ids
-
-
-def map_change(
-    nodes: Mapping[Path, bytes], root: bytes, rows: int, changes: bytes, version: int, bar: int, budget: int
-) -> Changed:
-    """Apply `changes`, for which no node is missing; new nodes are of `version`.
-
-    Raises:
-        Damaged: a loaded node is not what was hashed.
-    """
-    loaded, count = _preorder(nodes), len(changes) // ROW
-    size, made = len(loaded.data) + 192 * count + 4096, 2 * len(nodes) + count + 64
-    while True:
-        out, ends = bytearray(size), array("Q", bytes(8 * made))
-        new_root, numbers = bytearray(root), array("Q", [version, rows, 0, 0, 0])
-        answer = lib.mc_map_change(
-            *loaded.arguments, _into(new_root), ffi.from_buffer("uint64_t[]", numbers), changes, count, bar, budget,
-            _into(out), size, ffi.from_buffer("uint64_t[]", ends), made,
-        )  # fmt: skip
-        if answer < 0:
-            raise Damaged
-        if answer == 0:
-            _, rows, oldest, _, made = numbers
-            return Changed(bytes(new_root), rows, oldest, _cut(out, ends[:made]))
-        _, _, _, size, made = numbers
-
-
-def _cut(data: bytearray, ends: Sequence[int]) -> list[bytes]:
-    view, start, parts = memoryview(data), 0, []
-    for end in ends:
-        parts.append(bytes(view[start:end]))
-        start = end
-    return parts
+    return keys
 
 
 def map_prove(nodes: Sequence[bytes], root: bytes, key: bytes) -> NextNode | Way:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Sequence
 
 from attrs import evolve
 
+from medchain.access.houses import HOUSE, analyse_among, named_of_house
 from medchain.access.messages import POLICY_LIMIT
 from medchain.access.purposes import check_purposes
 from medchain.access.rules import check_gate, check_policy
@@ -14,11 +16,14 @@ from medchain.chain import Chain
 from medchain.errors import ContractError, PolicyError, StorageError
 from medchain.keys.party import Party
 from medchain.ledger.governance.rows import GATE, GovernanceTables
+from medchain.ledger.keys import Keys, PartyRow
+from medchain.policy.analysis import Analysis
 from medchain.policy.bound import BoundPolicy
+from medchain.policy.explain import joined
 from medchain.sealing.documents import SealedHeader
 from medchain.sealing.sealer import Part, seal_to
 
-__all__ = ["check_addable", "drop", "seal_into", "with_parties"]
+__all__ = ["analyse_on", "check_addable", "drop", "seal_into", "with_parties"]
 
 
 def with_parties(bound: BoundPolicy, chain: Chain) -> BoundPolicy:
@@ -42,8 +47,20 @@ def with_parties(bound: BoundPolicy, chain: Chain) -> BoundPolicy:
     return evolve(bound, parties=parties)
 
 
+def analyse_on(bound: BoundPolicy, chain: Chain) -> Analysis:
+    """What a policy amounts to on this chain, see `AccessView.analyse`."""
+    return analyse_among(bound, _rows(bound, chain))
+
+
+def _rows(bound: BoundPolicy, chain: Chain) -> dict[bytes, PartyRow]:
+    table = chain.table(Keys.parties)
+    return {id: row for id in bound.ids if (row := table.get(id)) is not None}
+
+
 def check_addable(bound: BoundPolicy, chain: Chain, subject: Party, *, force: bool = False) -> None:
     """Whether this chain takes a record of `subject` under a policy, and whether it should.
+
+    Warns (UserWarning) where those who agree to an emergency will be refused when they ask for it.
 
     Raises:
         PolicyError: it does not, or (unless `force`) the policy locks everybody out when one wallet is lost.
@@ -61,9 +78,20 @@ def check_addable(bound: BoundPolicy, chain: Chain, subject: Party, *, force: bo
         check_gate(bound, chain.table(GovernanceTables.gate).get(GATE))
     except ContractError as error:
         raise PolicyError(f"{error}: bind(gate=chain.gate, …)") from error
-    errors = bound.analyse().errors
-    if errors and not force:
-        reasons = "; ".join(finding.text for finding in errors)
+    rows = _rows(bound, chain)
+    for clause in bound.clauses:
+        if inside := named_of_house(clause, rows):
+            names = joined([bound.name(party) for party in inside])
+            raise PolicyError(
+                f"reviewer-inside: clause {clause.name} is reviewed from within the organisation of {names},"
+                " who may ask"
+            )
+    found = analyse_among(bound, rows)
+    for finding in found:
+        if finding.code == HOUSE:
+            warnings.warn(str(finding), stacklevel=3)  # of whoever calls `add`
+    if found.errors and not force:
+        reasons = "; ".join(finding.text for finding in found.errors)
         raise PolicyError(f"this policy can lock everybody out: {reasons} (force=True takes it all the same)")
 
 

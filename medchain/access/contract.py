@@ -1,7 +1,8 @@
 """The contract ``access``: records under policies, requests, approvals, decisions, reviews, erasure.
 
 What is missing and what is forbidden share one code, ``denied``. Every message about an existing record goes on the
-list of its subject, whether it is accepted or refused. The rules that need no state are in `medchain.access.rules`.
+list of its subject, whether it is accepted or refused. What follows an emergency is in
+`medchain.access.emergencies`, the rules that need no state are in `medchain.access.rules`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
+from medchain.access.emergencies import Emergencies
 from medchain.access.messages import (
     AddRecord,
     Approve,
@@ -19,9 +21,7 @@ from medchain.access.messages import (
     Decision,
     Decline,
     Erase,
-    Judge,
     Judged,
-    LiftBlock,
     Lifted,
     Notice,
     Oppose,
@@ -48,19 +48,10 @@ from medchain.access.rows import (
     State,
     UsesRow,
 )
-from medchain.access.rules import (
-    check_gate,
-    check_policy,
-    erasers,
-    is_emergency,
-    load_policy,
-    quorum_of,
-    within,
-)
+from medchain.access.rules import check_gate, check_policy, erasers, is_emergency, load_policy, within
 from medchain.ledger.contract import Context, Contract, handles
 from medchain.ledger.governance.rows import GATE, GovernanceTables
 from medchain.ledger.keys import Keys, organisation
-from medchain.ledger.tables import Table
 from medchain.policy.bound import BoundClause, BoundPolicy
 from medchain.policy.names import Role
 
@@ -70,7 +61,7 @@ EXPIRY_LIMIT = 366 * 86_400_000
 """How far ahead, in ms, a request may expire."""
 
 
-class AccessContract(Contract):
+class AccessContract(Emergencies, Contract):
     """Who may open which record, for what, and on whose word."""
 
     name = "access"
@@ -115,20 +106,6 @@ class AccessContract(Contract):
         "asker-approves",
         "not-due",
     )
-
-    records = Table(RecordRow, public=True)
-    objects = Table(ObjectRow, public=True)
-    policies = Table(PolicyRow, public=True)
-    requests = Table(RequestRow, public=True)
-    unexpired = Table(MarkRow, public=True)
-    """Open requests by (expiry, request)."""
-    approvals = Table(ApprovalRow, public=True)
-    declines = Table(DeclineRow, public=True)
-    decisions = Table(DecisionRow, public=True)
-    uses = Table(UsesRow, public=True)
-    reviews = Table(ReviewRow, public=True)
-    overdue = Table(MarkRow, public=True)
-    """Overdue reviews by (asker, request)."""
 
     # Records.
 
@@ -368,52 +345,7 @@ class AccessContract(Contract):
         if (row.expiry, request) in self.unexpired:
             del self.unexpired[row.expiry, request]
 
-    # Emergencies.
-
-    @handles(Judge)
-    def judge(self, context: Context, message: Judge) -> None:
-        """Take the reviewer's word, late or not."""
-        row = self._request(context, message.request)
-        review = self.reviews.get(message.request)
-        if review is None or self._only_signer(context) != review.reviewer:
-            context.refuse("denied")
-        context.require(review.judged is None, "closed")
-        self.reviews[message.request] = evolve(review, judged=context.time, justified=message.justified)
-        if (row.asker, message.request) in self.overdue:
-            del self.overdue[row.asker, message.request]
-        context.emit(Judged(message.request, review.reviewer, message.justified))
-
-    @handles(Overdue)
-    def review_overdue(self, context: Context, message: Overdue) -> None:
-        """Block the asker of an emergency that nobody has reviewed in time."""
-        context.require(not context.signers, "wrong-signers")
-        row = self._request(context, message.request)
-        if self.reviews[message.request].judged is None:
-            self.overdue[row.asker, message.request] = MarkRow(context.time)
-            context.emit(ReviewOverdue(message.request, row.asker))
-
-    @handles(LiftBlock)
-    def lift(self, context: Context, message: LiftBlock) -> None:
-        """Lift the blocks of a person that stand because of one record, on the word of its emergency quorum.
-
-        Another record's quorum has no say: whoever is blocked would find, or add, a record whose holders are friends.
-        """
-        record = self._record(context, message.record)
-        clause = self._clause(context, self._policy(record.policy), message.clause)
-        context.require(is_emergency(clause), "denied")
-        context.require(set(context.signers) <= set(clause.tree.holders) - {message.asker}, "denied")
-        context.require(clause.tree.satisfied_by(context.signers), "no-quorum")
-        blocks = [
-            key
-            for key in self.overdue.keys(under=(message.asker,))
-            if self.reviews[key[1]].record == message.record
-        ]
-        context.require(blocks, "not-due")
-        for key in blocks:
-            del self.overdue[key]
-        context.emit(Lifted(message.asker, context.signers))
-
-    # What handlers have in common.
+    # What comes along.
 
     def attached(self, signers: tuple[bytes, ...], message: object) -> Mapping[bytes, bytes]:
         """The re-sealed share of a holder's approval, under the object of the record."""
@@ -422,59 +354,3 @@ class AccessContract(Contract):
             return {}
         holders = self._policy(request.policy).clause(request.clause).tree.holders
         return {message.share: self.records[request.record].object} if signers[0] in holders else {}
-
-    def _only_signer(self, context: Context) -> bytes:
-        context.require(len(context.signers) == 1, "wrong-signers")
-        return context.signers[0]
-
-    def _record(self, context: Context, record: bytes) -> RecordRow:
-        """An existing record, whose subject is concerned from here on."""
-        row = self.records.get(record)
-        if row is None:
-            context.refuse("denied")
-        context.concerns(row.subject)
-        return row
-
-    def _request(self, context: Context, request: bytes) -> RequestRow:
-        row = self.requests.get(request)
-        if row is None:
-            context.refuse("denied")
-        self._record(context, row.record)
-        return row
-
-    def _open_request(self, context: Context, request: bytes) -> tuple[RequestRow, RecordRow, BoundClause]:
-        """A request that a holder of its clause may still answer."""
-        row = self._request(context, request)
-        record = self.records[row.record]
-        clause = self._policy(row.policy).clause(row.clause)
-        context.require(self._only_signer(context) in clause.tree.holders, "denied")
-        context.require(record.erased is None, "erased")
-        context.require(row.state == State.OPEN, "closed")
-        context.require(context.time <= row.expiry, "late")
-        return row, record, clause
-
-    def _holder(self, context: Context, request: bytes) -> bytes:
-        """The signer, who has not answered this request yet."""
-        holder = context.signers[0]
-        context.require((request, holder) not in self.approvals, "already-approved")
-        context.require((request, holder) not in self.declines, "already-declined")
-        return holder
-
-    def _policy(self, policy: bytes) -> BoundPolicy:
-        return load_policy(self.policies[policy].policy)
-
-    def _clause(self, context: Context, policy: BoundPolicy, name: str) -> BoundClause:
-        for clause in policy.clauses:
-            if clause.name == name:
-                return clause
-        return context.refuse("denied")
-
-    def _uses(self, record: bytes, clause: BoundClause) -> int:
-        row = self.uses.get((record, clause.name))
-        return 0 if row is None else row.count
-
-    def _quorum(
-        self, request: bytes, row: RequestRow, clause: BoundClause
-    ) -> tuple[tuple[bytes, ...], Parts] | None:
-        approvals = {key[1]: each.parts for key, each in self.approvals.items(under=(request,))}
-        return quorum_of(clause, row.parts, approvals, row.asker)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from attrs import field, frozen
 
 from medchain.access.messages import Decision, Parts, party_ids
+from medchain.ledger.tables import Table
 from medchain.records import length, short
 
 __all__ = [
+    "AccessTables",
     "ApprovalRow",
     "DecisionRow",
     "DeclineRow",
@@ -155,3 +159,22 @@ class MarkRow:
     """That something is the case since a block time (ms)."""
 
     since: int
+
+
+class AccessTables:
+    """The tables of the contract ``access``."""
+
+    name: ClassVar[str] = "access"
+    records = Table(RecordRow, public=True)
+    objects = Table(ObjectRow, public=True)
+    policies = Table(PolicyRow, public=True)
+    requests = Table(RequestRow, public=True)
+    unexpired = Table(MarkRow, public=True)
+    """Open requests by (expiry, request)."""
+    approvals = Table(ApprovalRow, public=True)
+    declines = Table(DeclineRow, public=True)
+    decisions = Table(DecisionRow, public=True)
+    uses = Table(UsesRow, public=True)
+    reviews = Table(ReviewRow, public=True)
+    overdue = Table(MarkRow, public=True)
+    """Overdue reviews by (asker, request)."""

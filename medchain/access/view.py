@@ -9,6 +9,7 @@ from attrs import evolve
 
 from medchain._opening import system_clock
 from medchain.access import trail
+from medchain.access.adding import analyse_on
 from medchain.access.contract import AccessContract
 from medchain.access.handles import Record, Request, Status, Step
 from medchain.access.messages import Decision
@@ -18,6 +19,7 @@ from medchain.errors import Refused
 from medchain.keys.party import Party
 from medchain.ledger.tables import Table
 from medchain.ledger.trust import Trust
+from medchain.policy.analysis import Analysis
 from medchain.policy.bound import BoundClause, BoundPolicy
 
 __all__ = ["AccessView", "named_id"]
@@ -43,6 +45,14 @@ class AccessView:
     def _now(self) -> int:
         """The time now; never before the last block's."""
         return max(self.chain.header().time, self._clock())
+
+    def analyse(self, bound: BoundPolicy) -> Analysis:
+        """What a policy amounts to on this chain, before anything is sealed under it.
+
+        Beside what `BoundPolicy.analyse` finds, ``reviewer-of-house``: who may not ask in an emergency, since its
+        reviewer is of the same organisation (docs/adr/0013). Parties that are not registered are not looked at.
+        """
+        return analyse_on(bound, self.chain)
 
     def record(self, record: Record | bytes) -> Record:
         """A record by its id, as it stands now. Refused (``denied``) if there is none."""

@@ -16,31 +16,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from medchain.cli import snapshots
 from medchain.cli.output import counted, moment, plain, print_json, print_lines, read, require
-from medchain.cli.parsing import EPILOG, Formatter
+from medchain.cli.parsing import EPILOG, PLACE, PLACES, Formatter, Parser
 from medchain.errors import MalformedProof, MedchainError
+from medchain.storage.places import Place
 
 __all__ = ["main"]
 
 NOTE_SIGNATURE = "\n\n— ".encode()
 """What every signed note has in it, a damaged one too."""
-
-
-@frozen
-class _Row:
-    """Whatever stands in a row: the command line knows no contract's classes."""
-
-    value: Any
-
-    @classmethod
-    def __from_value__(cls, value: Any) -> _Row:
-        return cls(value)
-
-    def __to_value__(self) -> Any:
-        return self.value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, LookupError, TypeError, ValueError) as error:
+    except (ImportError, OSError, LookupError, TypeError, ValueError) as error:  # an extra may be missing
         print(f"medchain: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -70,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from medchain import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="medchain", description=__doc__.partition("\n")[0], epilog=EPILOG, formatter_class=Formatter
     )
     parser.add_argument("--version", action="version", version=f"medchain {__version__}")
@@ -96,13 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Execute every entry of a chain again and compare every hash, signature, outcome and row.\n"
         "With --blobs also look for all sealed data that its records name, store by store: what is missing,\n"
         "damaged, or erased and still there. Needs no keys and changes nothing.",
-        epilog=EPILOG + "\nexamples: medchain audit clinic.medchain --trust clinic.trust\n"
+        epilog=f"{PLACES}\n{EPILOG}\nexamples: medchain audit clinic.medchain --trust clinic.trust\n"
         "          medchain audit clinic.medchain --blobs --blobs /mnt/b/blobs --blobs s3://bucket/clinic\n"
         "keys for an object store come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,\n"
         "AWS_REGION, AWS_ENDPOINT_URL",
         formatter_class=Formatter,
     )
-    audit.add_argument("chain", type=Path, metavar="CHAIN", help="the chain's folder")
+    audit.add_argument("chain", metavar="CHAIN", help=PLACE)
     audit.add_argument(
         "--trust", type=Path, metavar="FILE", help="also check that it is the chain that this file trusts"
     )
@@ -122,10 +107,10 @@ def _parser() -> argparse.ArgumentParser:
         "inspect",
         help="look into a chain, a proof, a checkpoint or a trust file",
         description="Show what a file or a chain says. Nothing is verified: use verify or audit for that.",
-        epilog=EPILOG + "\nexample: medchain inspect clinic.medchain --entries 5",
+        epilog=f"{PLACES}\n{EPILOG}\nexample: medchain inspect clinic.medchain --entries 5",
         formatter_class=Formatter,
     )
-    inspect.add_argument("path", type=Path, metavar="PATH", help="a chain's folder, or a file")
+    inspect.add_argument("place", metavar="PLACE", help="where a chain lies, or a file")
     inspect.add_argument(
         "--entries", type=_count, default=0, metavar="N", help="also show the last N entries of a chain"
     )
@@ -144,22 +129,18 @@ def _count(text: str) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from medchain.ledger.entry import Entry, Header, Kind
-    from medchain.ledger.proof import PROOF_LIMIT, EntryExtra, LogProof, read_extra
+    from medchain.ledger.proof import PROOF_LIMIT, LogProof, read_extra
     from medchain.ledger.trust import Trust
-    from medchain.ledger.verify import verify
+    from medchain.ledger.verify import Absent, Consistency, verify
 
     trust = Trust.load(options.trust)
     data = read(options.proof, PROOF_LIMIT)
-    extra = read_extra(LogProof.parse(data).extra)
-    kind: type[Any] = _Row
-    if isinstance(extra, EntryExtra):
-        kind = Header if extra.leaf[:1] == bytes([Kind.HEADER]) else Entry
-    found = verify(data, kind, trust=trust)
+    kind = _kind_of(read_extra(LogProof.parse(data).extra))
+    found: Any = verify(data, kind, trust=trust)
     shown = {
         "verified": True,
         "origin": found.origin,
-        "what": "row" if kind is _Row else kind.__name__.lower(),
+        "what": "no row" if kind is Absent else kind.__name__.lower(),
         "index": found.as_of.index,
         "height": found.as_of.height,
         "time": moment(found.as_of.time),
@@ -168,22 +149,55 @@ def _verify(options: argparse.Namespace) -> int:
         "order_by": list(found.order_by),
         "state_by": list(found.state_by),
     }
-    if found.place is not None:
+    told = f"{shown['what']} of {found.origin}, {found.as_of}"
+    if kind is Consistency:
+        old, new = found.value.old, found.value.new
+        shown |= {each: {"size": at.size, "root": at.root.hex()} for each, at in (("old", old), ("new", new))}
+        told = f"{found.origin} has only grown from size {old.size} to size {new.size}"
+    elif found.place is not None:
         shown["place"] = {"contract": found.place[0], "table": found.place[1], "key": plain(found.place[2])}
-        shown["row"] = plain(found.value.value)
+        shown["row"] = None if kind is Absent else plain(found.value.value)
     else:
         shown.update(_described(found.value))
     if options.json:
         print_json(shown)
     else:
-        print(f"verified: {shown['what']} of {found.origin}, {found.as_of}")
-        print_lines({key: value for key, value in shown.items() if key in ("place", "row", *_ENTRY_KEYS)})
+        print(f"verified: {told}")
+        lines = {key: value for key, value in shown.items() if key in _SHOWN_KEYS and value is not None}
+        print_lines(lines)
         alone = ["alone: no witness watches it"] if found.order_by == found.state_by else []
         print_lines({"order_by": [*found.order_by, *alone], "state_by": list(found.state_by)})
     return 0
 
 
-_ENTRY_KEYS = ("kind", "contract", "message", "signers", "outcome", "events", "state_root")
+def _kind_of(extra: Any) -> type[Any]:
+    """What a proof with this extra line claims to prove."""
+    from medchain.ledger.entry import Entry, Header, Kind
+    from medchain.ledger.proof import ConsistencyExtra, EntryExtra
+    from medchain.ledger.verify import Absent, Consistency, Row
+
+    if isinstance(extra, ConsistencyExtra):
+        return Consistency
+    if isinstance(extra, EntryExtra):
+        return Header if extra.leaf[:1] == bytes([Kind.HEADER]) else Entry
+    return Absent if extra.row is None else Row
+
+
+_SHOWN_KEYS = frozenset(
+    [
+        "old",
+        "new",
+        "place",
+        "row",
+        "kind",
+        "contract",
+        "message",
+        "signers",
+        "outcome",
+        "events",
+        "state_root",
+    ]
+)
 
 
 def _described(leaf: Any) -> dict[str, Any]:
@@ -218,8 +232,9 @@ def _audit(options: argparse.Namespace) -> int:
     from medchain.ledger.trust import Trust
 
     trust = Trust.load(options.trust) if options.trust else None
-    require(options.chain)
-    stores = [_blob_store(place or str(options.chain / "blobs")) for place in options.blobs]
+    place = Place.parse(options.chain)
+    require(place.folder)
+    stores = [_blob_store(each or _own_blobs(place)) for each in options.blobs]
     with Chain.open(options.chain, blobs=stores[0] if stores else None) as chain:
         with counted("audit") as progress:
             report = chain.audit(progress)
@@ -258,6 +273,12 @@ def _audit(options: argparse.Namespace) -> int:
     return 0
 
 
+def _own_blobs(place: Place) -> str:
+    if place.folder is None:
+        raise ValueError(f"{place} is no folder: say where the sealed data is, --blobs PLACE")
+    return str(place.folder / "blobs")
+
+
 def _blob_store(place: str) -> Any:
     """The blob store at a place; one that does not answer is a finding, and not the end."""
     from functools import partial
@@ -291,8 +312,9 @@ def _described_blobs(report: Any) -> dict[str, Any]:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    require(options.path)
-    shown = _inspect_chain(options) if options.path.is_dir() else _inspect_file(options.path)
+    path = Place.parse(options.place).folder
+    require(path)
+    shown = _inspect_file(path) if path is not None and path.is_file() else _inspect_chain(options)
     if options.json:
         print_json(shown)
     else:
@@ -303,7 +325,7 @@ def _inspect(options: argparse.Namespace) -> int:
 def _inspect_chain(options: argparse.Namespace) -> dict[str, Any]:
     from medchain.chain import Chain
 
-    with Chain.open(options.path) as chain:
+    with Chain.open(options.place) as chain:
         header = chain.header()
         shown: dict[str, Any] = {
             "chain": chain.origin,
@@ -335,14 +357,18 @@ def _entries_backwards(chain: Any) -> Iterator[tuple[int, Any]]:
 
 def _inspect_file(path: Path) -> dict[str, Any]:
     from medchain.ledger.checkpoint import Checkpoint
-    from medchain.ledger.proof import PROOF_LIMIT, LogProof, StateExtra, read_extra
+    from medchain.ledger.proof import PROOF_LIMIT, ConsistencyExtra, LogProof, StateExtra, read_extra
     from medchain.ledger.trust import Trust
 
     data = read(path, PROOF_LIMIT)
     if data.startswith(b"c2sp.org/tlog-proof@"):
         proof = LogProof.parse(data)
         extra = read_extra(proof.extra)
-        about = f"row of {extra.contract}.{extra.table}" if isinstance(extra, StateExtra) else "entry"
+        about = "entry"
+        if isinstance(extra, StateExtra):
+            about = f"row of {extra.contract}.{extra.table}"
+        elif isinstance(extra, ConsistencyExtra):
+            about = f"growth since size {proof.inclusion.index + 1}"
         return {
             "file": "tlog-proof (not verified)",
             "about": about,

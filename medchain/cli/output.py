@@ -54,8 +54,8 @@ def counted(label: str) -> Iterator[Callable[[int, int | None], None] | None]:
         print("\r\x1b[K", end="", file=sys.stderr)
 
 
-def require(path: Path) -> None:
-    if not path.exists():
+def require(path: Path | None) -> None:
+    if path is not None and not path.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 

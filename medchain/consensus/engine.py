@@ -80,6 +80,8 @@ class Submission:
             ConsensusError: the engine stopped before it was known to be final. Its ``__cause__`` is what stopped it,
                 on a full disk `StorageFull`. Submit the same bytes again when the chain is open again: the answer is
                 the first receipt, or a new one.
+            StorageBusy: snapshots that this process has open keep the store from growing. Nothing is logged: close
+                them, and submit the same bytes again.
             TimeoutError: not yet known after `timeout` seconds; it may still be committed.
         """
         return self._future.result(timeout)
@@ -89,7 +91,7 @@ class Submission:
 
         Raises:
             Refused: the contract refused it; ``reason`` is its code, ``receipt`` where that is logged.
-            InvalidTransaction, ConsensusError, TimeoutError: as for `receipt`.
+            InvalidTransaction, ConsensusError, StorageBusy, TimeoutError: as for `receipt`.
         """
         return accepted(self.receipt(timeout))
 
@@ -100,6 +102,10 @@ class Submission:
         raises is logged. A slow one delays other callbacks, and the closing of the chain, but no block.
         """
         self._future.add_done_callback(lambda _: self._later(functools.partial(call, self)))
+
+    def when_known(self, call: Callable[[], object]) -> None:
+        """Have bookkeeping run at once, by whoever resolves this: `call` neither waits nor fails."""
+        self._future.add_done_callback(lambda _: call())
 
     def __await__(self) -> Generator[Any, None, Receipt]:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,8 @@
 A block closes when nothing waits any more, at 2,000 transactions, at 4 MB, or when it has been open for 20 ms; its
 commit is durable before anybody learns of it, on the notifier's thread. A commit that fails stops the engine: whether
 the store has the block or not, nothing may be built on a guess. What was not final by then is answered with a
-ConsensusError.
+ConsensusError. Only StorageBusy, by which a store says that nothing was written and the same may be later, fails the
+block alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from attrs import define, field
 
 from medchain.consensus.engine import Application, Engine, Submission
 from medchain.consensus.notifier import Notifier
-from medchain.errors import ConsensusError, InvalidTransaction, Locked
+from medchain.errors import ConsensusError, InvalidTransaction, Locked, StorageBusy, in_words
 from medchain.keys.signing import self_test
 from medchain.ledger.transaction import Transaction
 from medchain.ledger.transition import BlockBuilder, Receipt
@@ -110,7 +111,7 @@ class Solo(Engine):
             while len(self._waiting) >= INTAKE and not self._closing:
                 self._room.wait()
             if self._closing:
-                reason = "is closed" if self.failure is None else f"has stopped: {self.failure}"
+                reason = "is closed" if self.failure is None else f"has stopped: {in_words(self.failure)}"
                 raise ConsensusError(f"the engine {reason}") from self.failure
             self._waiting.append(item)
             self._filled.notify()
@@ -154,6 +155,8 @@ class Solo(Engine):
     def _act(self, action: _Action) -> None:
         try:
             action.call()
+        except StorageBusy as error:
+            action.error = error
         except BaseException as error:
             self._end(error)
             action.error = error
@@ -173,6 +176,8 @@ class Solo(Engine):
                 block = None if builder.empty else builder.close()
             if block is not None:
                 self._application.commit(block)
+        except StorageBusy as error:
+            self._notifier.tell((submission, _not_stored(error)) for submission in taken)
         except BaseException as error:
             self._end(error)  # before anybody hears of it, so that who submits then is refused
             self._notifier.tell((submission, _stopped(error)) for submission in taken)
@@ -180,7 +185,8 @@ class Solo(Engine):
                 action.error = _stopped(error)
                 action.done.set()
             raise
-        self._notifier.tell(zip(taken, receipts, strict=True))
+        else:
+            self._notifier.tell(zip(taken, receipts, strict=True))
         if action is not None:
             self._act(action)
 
@@ -242,6 +248,13 @@ class Solo(Engine):
 
 
 def _stopped(cause: BaseException | None) -> ConsensusError:
-    error = ConsensusError(f"the engine stopped before this was known to be final: {cause}")
+    why = "it was closed" if cause is None else in_words(cause)
+    error = ConsensusError(f"the engine stopped before this was known to be final: {why}")
+    error.__cause__ = cause
+    return error
+
+
+def _not_stored(cause: StorageBusy) -> StorageBusy:
+    error = StorageBusy(f"the block was not stored; submit the same bytes again: {cause}")
     error.__cause__ = cause
     return error

@@ -4,7 +4,8 @@
 key                            value
 =============================  ====================================================================
 ``m`` name                     ``format``: version of this layout; ``tip``: size, nodes and last header;
-                               ``checkpoint``: the last signed note; ``base``: where a restored chain begins
+                               ``checkpoint``: the last signed note; ``base``: where a restored chain begins;
+                               ``restoring``: that one is being restored
 ``e`` index                    leaf data
 ``h`` height                   index of that header's leaf
 ``i`` transaction id           index of its entry
@@ -36,6 +37,7 @@ from medchain.ledger.versions import put_state
 from medchain.merkle import CompactRange, Head, leaf_hash, node_hash, prove_inclusion, root_of
 from medchain.merkle.proofs import ConsistencyProof, InclusionProof, prove_consistency
 from medchain.records import decode_record, encode_record
+from medchain.storage._paging import paged
 from medchain.storage.api import Batch, Reader, Store
 
 __all__ = [
@@ -192,7 +194,7 @@ class Archive:
 
     def leaf(self, index: int) -> bytes:
         """Leaf data at a log index; IndexError if the log is shorter."""
-        data = self.reader.get(leaf_key(index)) if index >= 0 else None
+        data = self.reader.get(leaf_key(index)) if 0 <= index < 1 << 63 else None
         if data is None:
             raise IndexError(f"the log has no leaf {index}")
         return data
@@ -236,7 +238,7 @@ class Archive:
 
     def header_index(self, height: int) -> int:
         """The log index of the header at `height`; IndexError if there is none yet."""
-        data = self.reader.get(height_key(height)) if height >= 0 else None
+        data = self.reader.get(height_key(height)) if 0 <= height < 1 << 63 else None
         if data is None:
             raise IndexError(f"the chain has no block {height}")
         return _read_number(data)
@@ -258,8 +260,18 @@ class Archive:
     def scan(
         self, start: bytes, end: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Rows in the order of their keys."""
-        return self.reader.scan(start, end, reverse=reverse)
+        """Rows in the order of their keys.
+
+        At a moment (`at`) all are of it. Otherwise they are read by pages, each of a moment of its own, so that no
+        snapshot stays open while the caller's code runs, which may write.
+        """
+        if self.reader is not self.store:
+            return self.reader.scan(start, end, reverse=reverse)
+
+        def page(start: bytes, end: bytes | None, count: int) -> list[tuple[bytes, bytes]]:
+            return list(self.store.scan(start, end, reverse=reverse, limit=count))
+
+        return paged(page, start, end, reverse=reverse)
 
     def node(self, level: int, index: int) -> bytes:
         """The hash of a complete node of the log.

@@ -99,6 +99,7 @@ class Context:
         id: bytes,
         chain: bytes,
         rows: Rows,
+        earliest: int,
     ) -> None:
         self.height = height
         self.time = time
@@ -109,6 +110,7 @@ class Context:
         self.subjects: list[bytes] = []
         self.timers: list[tuple[int, str, Any]] = []
         self._rows = rows
+        self._earliest = earliest
         self._contract: type[Contract] = Contract
 
     def bind(self, contract: type[Contract]) -> None:
@@ -128,7 +130,8 @@ class Context:
         """Have this contract handle `message`, without signers, in the first later block whose time is at least `at`.
 
         Args:
-            at: block time, ms; the next block if it is past.
+            at: block time, ms; the next block if it is past. A timer sets others for `timer_interval_ms` after its own
+                block at the earliest (docs/adr/0035).
             message: an instance of one of the contract's own message classes.
         """
         name = wire_name(type(message))
@@ -139,7 +142,7 @@ class Context:
         plain = [name, to_value(message)]
         if len(encode(plain)) > SCHEDULED_LIMIT:
             raise ValueError(f"a scheduled message has at most {SCHEDULED_LIMIT} bytes")
-        self.timers.append((max(at, self.time), self._contract.name, plain))
+        self.timers.append((max(at, self._earliest), self._contract.name, plain))
 
     def concerns(self, subject: bytes) -> None:
         """Put this entry on the list of `subject` (a party id, 32 bytes), whether it is accepted or refused."""

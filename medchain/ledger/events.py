@@ -56,7 +56,7 @@ class Cursor:
         """Read what ``str(cursor)`` wrote; ValueError if it is anything else."""
         found = _CURSOR.fullmatch(text)
         if found is None:
-            raise ValueError(f"not a place in a log: {text!r}")
+            raise ValueError(f"not a place in a log: {text[:40]!r}")
         return cls(int(found[1]), int(found[2] or 0))
 
 
@@ -164,7 +164,7 @@ class EventReader:
                 contract=contract,
                 code=outcome.code,
                 name=None if event is None else event.name,
-                event=None if event is None else self._typed(event, entry.height),
+                event=None if event is None else self._typed(event, index, entry.height),
                 subjects=outcome.subjects,
                 cursor=Cursor(index + 1) if last else Cursor(index, number + 1),
             )
@@ -173,9 +173,9 @@ class EventReader:
             return [logged(0, None)]
         return [logged(number, event) for number, event in enumerate(outcome.events)]
 
-    def _typed(self, event: Event, height: int) -> Any:
+    def _typed(self, event: Event, index: int, height: int) -> Any:
         """The event as its class in the version of the contract that executed the block at `height`."""
-        for label, digest in self._executing(height).items():
+        for label, digest in self._executing(index, height).items():
             name, _, version = label.rpartition("/")
             key = name, int(version)
             if name == event.contract and self._registry.digests.get(key) == digest:
@@ -187,10 +187,15 @@ class EventReader:
                             return event
         return event
 
-    def _executing(self, height: int) -> dict[str, bytes]:
+    def _executing(self, index: int, height: int) -> dict[str, bytes]:
         """The contracts that executed the block at `height`: the header before it names them."""
         if self._active[0] != height:
-            before = self._archive.header(self._archive.header_index(height - 1))
+            try:
+                before = self._archive.header(self._archive.header_index(height - 1))
+            except IndexError as error:
+                raise InvalidBlock(
+                    f"a stored leaf is damaged: it is of block {height}, and {error}", index=index
+                ) from error
             self._active = height, before.contracts
         return self._active[1]
 

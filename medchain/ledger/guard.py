@@ -5,9 +5,10 @@ package that these use by name. It refuses
 
 - clocks, randomness, input and output, threads, processes: whatever comes from one of `MODULES`;
 - builtins that depend on the process or change it: `BUILTINS`;
-- floats: literals, ``/``, constants, all of `math` but what works on integers;
+- floats: literals, ``/``, constants, powers below zero, all of `math` but what works on integers;
 - state outside of the tables: globals that are written, iterators, attributes and default arguments that can change;
 - the order of a set, where it would show (`medchain.ledger.setorder`);
+- errors that are no `Exception`;
 - ``except`` clauses that take in the limits of this process: recursion, memory, storage;
 - what of the `Context` is the ledger's own.
 
@@ -66,6 +67,11 @@ SWALLOWING = (
     MedchainError,
     StorageError,
 )
+FLOAT_ATTRIBUTES = frozenset(
+    "__complex__ __float__ __ipow__ __itruediv__ __pow__ __rpow__ __rtruediv__ __truediv__".split()
+)
+DIVISIONS = (operator.truediv, operator.itruediv)
+POWERS = (pow, operator.pow, operator.ipow)
 PROCESS_ATTRIBUTES = frozenset("__builtins__ __code__ __dict__ __globals__ __hash__ __subclasses__".split())
 MUTABLE = (list, dict, set, bytearray, deque)
 MUTATORS = frozenset(
@@ -132,6 +138,8 @@ class _Guard(Reader):
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if node.attr in PROCESS_ATTRIBUTES:
             self._depends(node)
+        if node.attr in FLOAT_ATTRIBUTES:
+            self.refuse(node, f"{ast.unparse(node)} may give a float; use operators, and // to divide")
         if isinstance(node.value, ast.Name) and node.value.id in self._contexts and node.attr not in CONTEXT:
             self.refuse(node, f"{ast.unparse(node)} is the ledger's own")
         if not isinstance(node.ctx, ast.Load):
@@ -150,11 +158,13 @@ class _Guard(Reader):
         home = thing.__name__ if inspect.ismodule(thing) else str(getattr(thing, "__module__", None))
         if id(thing) in _BUILTINS or thing is builtins or home.partition(".")[0].lstrip("_") in MODULES:
             self._depends(node)
+        if isinstance(thing, type) and issubclass(thing, BaseException) and not issubclass(thing, Exception):
+            self.refuse(node, f"{ast.unparse(node)} is no Exception; a contract refuses by a code")
         if home == "math" and not inspect.ismodule(thing) and thing.__name__ not in INTEGER_MATH:
             self.refuse(node, f"{ast.unparse(node)} gives a float; nodes may round differently")
         if isinstance(thing, float | complex):
             self.refuse(node, f"{ast.unparse(node)} is a float ({thing}); nodes may round differently")
-        if thing is operator.truediv:
+        if any(thing is each for each in DIVISIONS):
             self.refuse(node, f"{ast.unparse(node)} makes a float; use //")
         if isinstance(thing, Iterator):
             self.refuse(node, f"{ast.unparse(node)} goes on from one execution to the next; {KEPT}")
@@ -191,6 +201,8 @@ class _Guard(Reader):
         function = self.resolve(node.func)
         if function is contextlib.suppress:
             self._check_caught(node, node.args)
+        if len(node.args) == 2 and any(function is each for each in POWERS):
+            self._check_exponent(node, node.args[1])
         method = node.func if isinstance(node.func, ast.Attribute) else None
         if method and method.attr in MUTATORS and isinstance(self.resolve(method.value), MUTABLE):
             self._check_written(method.value)
@@ -205,9 +217,16 @@ class _Guard(Reader):
     def visit_BinOp(self, node: ast.BinOp | ast.AugAssign) -> None:
         if isinstance(node.op, ast.Div):
             self.refuse(node, "/ makes a float; use //")
+        if isinstance(node.op, ast.Pow):
+            self._check_exponent(node, node.right if isinstance(node, ast.BinOp) else node.value)
         self.generic_visit(node)
 
     visit_AugAssign = visit_BinOp
+
+    def _check_exponent(self, node: ast.AST, exponent: ast.expr) -> None:
+        """Refuse a power below zero; one with a modulus is whole, and has a third argument."""
+        if isinstance(exponent, ast.UnaryOp) and isinstance(exponent.op, ast.USub):
+            self.refuse(node, f"{ast.unparse(node)} gives a float; use //")
 
     def _no_place(self, node: ast.AST) -> None:
         self.refuse(node, f"{type(node).__name__.lower()} has no place in a contract")

@@ -219,13 +219,20 @@ def _signature(line: str) -> NoteSignature:
     return NoteSignature(name, raw[:4], raw[4:])
 
 
-def utf8_text(data: str | bytes, limit: int, what: str) -> str:
-    """Text of at most `limit` bytes that is UTF-8, given as text or as bytes; MalformedProof otherwise."""
+def utf8_text(data: str | bytes, limit: int, what: str, *, errors: str = "strict") -> str:
+    """Text of at most `limit` bytes that is UTF-8, given as text or as bytes; `errors` as for ``bytes.decode``.
+
+    Raises:
+        MalformedProof: it is longer, or no UTF-8.
+        TypeError: it is neither text nor bytes.
+    """
+    if not isinstance(data, str | bytes | bytearray):
+        raise TypeError(f"{what} is text or bytes, not {type(data).__name__}")
     if len(data) > limit:
         raise MalformedProof(f"{what} has at most {limit} bytes")
     try:
-        raw = data.encode() if isinstance(data, str) else data
-        text = raw.decode()
+        raw = data.encode(errors=errors) if isinstance(data, str) else data
+        text = raw.decode(errors=errors)
     except UnicodeError as error:
         raise MalformedProof(f"{what} is UTF-8 text") from error
     if len(raw) > limit:

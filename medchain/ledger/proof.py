@@ -1,14 +1,18 @@
 """Proofs as files that other tools read: C2SP tlog-proof, and what medchain puts into its ``extra`` line.
 
-``extra`` is not authenticated by the format: it holds the very bytes that are proved, and the verifier hashes them.
-For an entry it is enc{kind: "entry", leaf}; for the state enc{kind: "state", header, contract, table, key, row,
-proof}, where ``index`` is the header's (docs/spec/proof.md).
+``extra`` is not authenticated by the format: it holds the very bytes that are proved, and the verifier hashes them
+(docs/spec/proof.md).
+
+- An entry: enc{kind: "entry", leaf}.
+- The state: enc{kind: "state", header, contract, table, key, row, proof}. ``index`` is the header's.
+- That the log has only grown: enc{kind: "consistency", header, old}. ``index`` is that of the header with which the
+  older log ended.
 """
 
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
@@ -19,7 +23,7 @@ from medchain.ledger.trust import Trust, Vouchers
 from medchain.merkle import InclusionProof
 from medchain.records import decode_record, encode_record, short
 
-__all__ = ["PROOF_LIMIT", "EntryExtra", "LogProof", "StateExtra", "read_extra"]
+__all__ = ["PROOF_LIMIT", "ConsistencyExtra", "EntryExtra", "Extra", "LogProof", "StateExtra", "read_extra"]
 
 FIRST_LINE = "c2sp.org/tlog-proof@v1"
 PROOF_LIMIT = 4 << 20
@@ -46,6 +50,21 @@ class StateExtra:
     row: bytes | None = field(repr=short)
     proof: bytes = field(repr=short)
     kind: str = "state"
+
+
+@frozen
+class ConsistencyExtra:
+    """The header with which an older log ended, and the checkpoint that was signed then."""
+
+    header: bytes = field(repr=short)
+    old: bytes = field(repr=short)
+    kind: str = "consistency"
+
+
+Extra: TypeAlias = EntryExtra | StateExtra | ConsistencyExtra
+"""What medchain puts into an extra line."""
+
+_KINDS: dict[type[Extra], str] = {EntryExtra: "entry", StateExtra: "state", ConsistencyExtra: "consistency"}
 
 
 @frozen
@@ -110,20 +129,19 @@ class LogProof:
         return str(self).encode()
 
 
-def read_extra(data: bytes) -> EntryExtra | StateExtra:
+def read_extra(data: bytes) -> Extra:
     """What medchain has put into the extra line; MalformedProof if it is something else."""
-    kind: type[EntryExtra] | type[StateExtra]
-    for kind in (EntryExtra, StateExtra):
+    for kind, name in _KINDS.items():
         try:
             found = decode_record(kind, data, limit=EXTRA_LIMIT)
         except EncodingError:
             continue
-        if found.kind == ("entry" if kind is EntryExtra else "state"):
+        if found.kind == name:
             return found
-    raise MalformedProof("the extra line holds neither an entry nor a row of the state")
+    raise MalformedProof("the extra line holds no entry, no row of the state and no older checkpoint")
 
 
-def extra_bytes(extra: EntryExtra | StateExtra) -> bytes:
+def extra_bytes(extra: Extra) -> bytes:
     """The bytes of an extra line."""
     return encode_record(extra)
 

@@ -8,9 +8,12 @@ older one has written.
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Iterator
 from typing import Any
 from weakref import WeakSet
+
+import attrs
 
 from medchain._codecs import is_frozen
 from medchain.ledger.contract import CODE, NAME, RESERVED_CODES, RESERVED_NAMES, Contract, wire_name
@@ -22,6 +25,9 @@ __all__ = ["check", "check_successor"]
 
 BASE = frozenset(("__init__", "__init_subclass__", "digest", "handle"))
 """What of `Contract` no contract replaces."""
+
+WHOLE = ("__attrs_pre_init__", "__attrs_post_init__", "__from_value__")
+"""What of a record may refuse all of it."""
 
 _passed: WeakSet[type[Contract]] = WeakSet()
 
@@ -151,7 +157,9 @@ def check_successor(older: type[Contract], newer: type[Contract]) -> None:
 
     1. declares every table of the older one, and what was public stays public;
     2. keeps every field of a table's record, with its type; further ones are ``X | None`` with ``metadata=ADDED``;
-    3. keeps the fields of every event whose name it keeps, so that readers need not know the version.
+    3. refuses no more of these than before: validators, converters and ``__attrs_post_init__`` of a table's record, and
+       of records in it, are those of the older one or gone (docs/adr/0036);
+    4. keeps the fields of every event whose name it keeps, so that readers need not know the version.
 
     Messages and codes may change as they like: a transaction names the version that it is for.
 
@@ -172,8 +180,39 @@ def check_successor(older: type[Contract], newer: type[Contract]) -> None:
         for each in after.keys() - before.keys():
             if not _is_gained(after[each]):
                 raise TypeError(f"{who}: field {each} of table {name} is new and not marked as ADDED")
+        _check_rules(f"{who}: table {name}", table.value, successor.value)
     events = {wire_name(event): event for event in newer.events}
     for event in older.events:
         successor_event = events.get(wire_name(event), event)
         if describe(successor_event) != describe(event):
             raise TypeError(f"{who}: event {wire_name(event)} has other fields; give it another name")
+
+
+def _check_rules(who: str, older: Any, newer: Any) -> None:
+    """Refuse a record that may refuse what `older`, whose fields it has, has let pass. What is equal decides alike."""
+    if older is newer:
+        return
+    before, after = attrs.fields_dict(older), attrs.fields_dict(newer)
+    hints = typing.get_type_hints(older), typing.get_type_hints(newer)
+    for name in before.keys() & after.keys():
+        for rule in ("validator", "converter"):
+            mine, theirs = getattr(after[name], rule), getattr(before[name], rule)
+            if mine is not None and mine != theirs:
+                raise TypeError(
+                    f"{who}: field {name} of {newer.__name__} has another {rule}: old rows may break it"
+                )
+        pairs = zip(*(_records_in(each[name]) for each in hints), strict=True)
+        for inner_older, inner_newer in pairs:
+            _check_rules(who, inner_older, inner_newer)
+    for rule in WHOLE:
+        mine, theirs = (inspect.getattr_static(each, rule, None) for each in (newer, older))
+        if mine is not None and mine is not theirs:
+            raise TypeError(f"{who}: {newer.__name__} has another {rule}: old rows may break it")
+
+
+def _records_in(annotation: Any) -> Iterator[Any]:
+    """The record classes of an annotation, in the order in which they stand there."""
+    if attrs.has(annotation):
+        yield annotation
+    for each in typing.get_args(annotation):
+        yield from _records_in(each)

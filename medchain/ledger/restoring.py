@@ -20,31 +20,70 @@ from medchain.merkle.packed import Load, MapUpdate, PackedMap
 from medchain.records import encode_record
 from medchain.storage.api import Batch, Store
 
-__all__ = ["border_nodes", "partial_tiles", "restore", "state_of"]
+__all__ = ["UNFINISHED", "border_nodes", "partial_tiles", "restore", "state_of"]
 
 Progress = Callable[[int, int | None], object]
 
 BATCH_BYTES = 4 << 20
+REPORT_ROWS = 1_000
+
+UNFINISHED = b"mrestoring"
+"""The key under which a store says that all it holds is a snapshot in the course of being restored."""
 
 
 def restore(store: Store, snapshot: SnapshotReader, progress: Progress | None = None) -> None:
-    """Fill an empty store from a snapshot. What was broken off before is removed and begun anew.
+    """Fill an empty store from a snapshot, which is read and verified as a whole before the store is touched.
+
+    A restore that was broken off is removed and begun anew; nothing else is.
 
     Raises:
-        StorageError: the store holds a chain, or cannot be written.
-        EncodingError, InvalidBlock: the snapshot is damaged, or its rows are not those of its header. No chain is left.
+        StorageError: the store holds a chain or something else, or cannot be written; or the snapshot has changed while
+            it was read.
+        EncodingError, InvalidBlock: the snapshot is damaged, or its rows are not those of its header.
     """
     archive = Archive(store)
     if archive.founded:
         raise StorageError("the store holds a chain already; restore into an empty one")
-    clear = Batch()
-    clear.delete_range(b"", None)
-    store.commit(clear)
+    if not archive.empty and store.get(UNFINISHED) is None:
+        raise StorageError("the store holds something else already; restore into an empty one")
+    report = progress or _silent
+    verified, written = _Digest(), _Digest()
+    state = state_of(
+        snapshot, stored_nodes(store), verified.add, lambda done, total: report(done, total and 2 * total)
+    )
+    begin = Batch()
+    begin.delete_range(b"", None)
+    begin.put(UNFINISHED, snapshot.genesis.id)
+    store.commit(begin)
+    total = snapshot.head.rows
     with _Writing(store) as writing:
-        state = state_of(snapshot, stored_nodes(store), writing.put, progress)
+        for done, (key, row) in enumerate(snapshot.rows(), 1):
+            written.add(key, row)
+            writing.put(key, row)
+            if done % REPORT_ROWS == 0 or done == total:
+                report(total + done, 2 * total)
         for key, node in state.nodes:
             writing.put(NODES + key, node)
+    if written.value != verified.value:
+        raise StorageError("the snapshot has changed while it was read; restore it again")
     store.commit(_closing(snapshot))
+
+
+def _silent(done: int, total: int | None) -> None: ...
+
+
+class _Digest:
+    """Of rows in their order: what was verified is what is written."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, key: bytes, row: bytes) -> None:
+        self._hash.update(b"".join((len(key).to_bytes(2, "big"), len(row).to_bytes(4, "big"), key, row)))
+
+    @property
+    def value(self) -> bytes:
+        return self._hash.digest()
 
 
 def state_of(
@@ -63,7 +102,7 @@ def state_of(
     for done, (key, row) in enumerate(snapshot.rows(), 1):
         put(key, row)
         hashes[layout.row_map_key(key, row)] = hashlib.sha256(row).digest()
-        if progress is not None and (done % 1_000 == 0 or done == total):
+        if progress is not None and (done % REPORT_ROWS == 0 or done == total):
             progress(done, total)
     update = PackedMap.empty(load).updated_hashed(hashes, header.height)
     if update.map.root != header.state_root:
@@ -112,6 +151,7 @@ def _closing(snapshot: SnapshotReader) -> Batch:
     batch.put(b"mcheckpoint", snapshot.head.checkpoint)
     batch.put(b"mtip", encode_record(StoredTip(size, snapshot.log.nodes, last)))
     batch.put(b"mformat", encode(layout.FORMAT))
+    batch.delete(UNFINISHED)
     return batch
 
 

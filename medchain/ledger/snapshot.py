@@ -7,7 +7,7 @@ restored from it goes on from there, and what was before is proved by the old ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Self
 
 from attrs import field, frozen
@@ -16,13 +16,14 @@ from medchain.errors import EncodingError, InvalidBlock, NewerFormat, StorageErr
 from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Genesis, Header, parse_leaf
+from medchain.ledger.rewinding import ROWS, TableName, rows_at
 from medchain.ledger.tables import ROW_LIMIT
 from medchain.ledger.trust import Trust
-from medchain.merkle import CompactRange, InclusionProof
+from medchain.merkle import CompactRange, Head, InclusionProof, cover
 from medchain.records import decode_record, encode_record, short
 from medchain.storage.api import MAX_KEY
 
-__all__ = ["ROWS", "SnapshotHead", "SnapshotReader", "write_snapshot"]
+__all__ = ["SnapshotHead", "SnapshotReader", "write_snapshot"]
 
 Progress = Callable[[int, int | None], object]
 
@@ -31,9 +32,6 @@ VERSION = b"1\n"
 HEAD_LIMIT = 1 << 20
 PIECE_ROWS = 1_000
 """Rows that are written at once."""
-
-ROWS = b"r"
-"""First byte of the order keys of rows."""
 
 
 @frozen
@@ -57,38 +55,72 @@ class SnapshotHead:
     checkpoint: bytes = field(repr=False)
     rows: int = field()
 
+    @property
+    def log(self) -> Head:
+        """Size and root of the log of which the snapshot is, as its checkpoint says."""
+        return Checkpoint.parse(self.checkpoint).head
+
+    @property
+    def height(self) -> int:
+        """Height of the block as of which it is."""
+        return parse_leaf(self.header).height
+
 
 def write_snapshot(
-    archive: Archive, write: Callable[[bytes], object], progress: Progress | None = None
+    archive: Archive,
+    write: Callable[[bytes], object],
+    progress: Progress | None = None,
+    tables: Iterable[TableName] = (),
 ) -> SnapshotHead:
-    """Write the state as of the last block of `archive`, which is the chain on one moment, piece by piece to `write`.
+    """Write the state as of the last block that is signed, piece by piece to `write`.
+
+    Args:
+        archive: the chain, on one moment.
+        progress: called as ``progress(rows done, rows in all)``.
+        tables: contract and table of tables that may have lost all their rows since that block.
 
     Raises:
-        StorageError: the last block has no checkpoint yet.
+        StorageError: none is signed yet, or none whose state is still kept.
         InvalidBlock: what is stored contradicts itself.
     """
     tip, note = archive.tip(), archive.checkpoint()
-    checkpoint = None if note is None else Checkpoint.parse(note)
-    if note is None or checkpoint is None or checkpoint.head != tip.log.head:
-        raise StorageError("the last block is not signed yet, so nobody would vouch for a snapshot of it")
+    if note is None:
+        raise StorageError("the writer has not signed a checkpoint yet, so nobody would vouch for a snapshot")
+    signed = Checkpoint.parse(note).head
+    if signed.size > tip.size or archive.head(signed.size) != signed:
+        raise InvalidBlock("the stored checkpoint is of another log than the stored one")
+    header = archive.header(signed.size - 1)
+    if signed.size == tip.size:
+        count, rows = sum(1 for _ in archive.scan(ROWS, b"s")), archive.scan(ROWS, b"s")
+    else:
+        try:
+            count, rows = rows_at(archive, header, tables)
+        except IndexError as error:
+            raise StorageError(
+                f"the last block that the writer has signed is {header.height}, and {error}: let the writer sign"
+                " more often (docs/how-to/several-web-workers.md), or take the snapshot there"
+            ) from error
     head = SnapshotHead(
-        genesis=archive.leaf(0),
-        header=archive.header(tip.header).leaf,
-        nodes=tip.nodes,
-        first=archive.prove_inclusion(0, tip.size).path,
-        last=archive.prove_inclusion(tip.header, tip.size).path,
+        genesis=archive.header(0).leaf,
+        header=header.leaf,
+        nodes=tuple(archive.node(*node) for node in cover(0, signed.size)),
+        first=archive.prove_inclusion(0, signed.size).path,
+        last=archive.prove_inclusion(signed.size - 1, signed.size).path,
         checkpoint=note,
-        rows=sum(1 for _ in archive.scan(ROWS, b"s")),
+        rows=count,
     )
     data = encode_record(head)
     pieces = [FIRST_LINE, VERSION, len(data).to_bytes(4, "big"), data]
-    for done, (key, row) in enumerate(archive.scan(ROWS, b"s"), 1):
+    done = 0
+    for done, (key, row) in enumerate(rows, 1):
         pieces += (len(key).to_bytes(2, "big"), len(row).to_bytes(4, "big"), key, row)
         if done % PIECE_ROWS == 0:
             write(b"".join(pieces))
             pieces.clear()
             if progress is not None:
                 progress(done, head.rows)
+    if done != count:
+        raise InvalidBlock(f"the store has {done} rows, the state {count}", height=header.height)
     write(b"".join(pieces))
     if progress is not None:
         progress(head.rows, head.rows)
@@ -101,7 +133,7 @@ class SnapshotReader:
     A context manager, which closes the source.
 
     Args:
-        source: where to read from, once, from the start.
+        source: where to read from, from the start; a file, for the rows may be read again.
         trust: who is believed.
 
     Raises:
@@ -123,6 +155,7 @@ class SnapshotReader:
         self.head = decode_record(SnapshotHead, self._take(self._number(4), HEAD_LIMIT), limit=HEAD_LIMIT)
         self.checkpoint = Checkpoint.parse(self.head.checkpoint)
         trust.verify(self.checkpoint)
+        self._begin = source.tell()
         self.log = self._log()
         self.header, self.genesis = self._header(trust)
 
@@ -160,12 +193,13 @@ class SnapshotReader:
         return header, first.genesis
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """The rows as (order key, stored bytes), once. They are not verified before they make the header's state root.
+        """The rows as (order key, stored bytes). They are not verified before they make the header's state root.
 
         Raises:
             EncodingError: they are out of order, too many, too large, or cut off.
         """
         before = ROWS
+        self._source.seek(self._begin)
         for _ in range(self.head.rows):
             key_size, row_size = self._number(2), self._number(4)
             key, row = self._take(key_size, MAX_KEY), self._take(row_size, ROW_LIMIT)

@@ -49,6 +49,7 @@ class LedgerTables:
     replay = Table(ReplayRow, public=True)
     timers = Table(TimerRow, public=True)
     subjects = Table(SubjectRow, public=True)
+    tables: ClassVar[tuple[str, ...]] = ("replay", "timers", "subjects")
 
 
 def highest(rows: Rows, party: bytes, key: bytes) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "Table",
     "TableView",
     "WritableRows",
+    "key_in_order",
     "map_key",
     "order_key",
     "plain_key",
@@ -116,6 +117,34 @@ def _item_key(item: Any) -> bytes:
     if type(item) is str:
         return _TEXT + item.encode().replace(b"\0", b"\0\xff") + b"\0\0"
     raise TypeError(f"a table key is bytes, str, int or a tuple of them, not {type(item).__name__}")
+
+
+def key_in_order(data: bytes) -> Key:
+    """The key that `order_key` has written as these bytes.
+
+    >>> key_in_order(order_key((b"a\\0", -7, "b")))
+    (b'a\\x00', -7, 'b')
+    """
+    if data[:1] != _TUPLE:
+        return _item_in_order(data, 0)[0]
+    items: list[bytes | str | int] = []
+    at = 1
+    while at < len(data):
+        item, at = _item_in_order(data, at)
+        items.append(item)
+    return tuple(items)
+
+
+def _item_in_order(data: bytes, at: int) -> tuple[bytes | str | int, int]:
+    """An item that begins at an offset, and the offset behind it."""
+    kind, start = data[at : at + 1], at + 1
+    if kind == _INT:
+        return int.from_bytes(data[start : start + 8], "big") - (1 << 63), start + 8
+    end = data.index(b"\0", start)
+    while data[end + 1] == 0xFF:
+        end = data.index(b"\0", end + 2)
+    raw = data[start:end].replace(b"\0\xff", b"\0")
+    return raw if kind == _BYTES else raw.decode(), end + 2
 
 
 def map_key(contract: str, table: str, key: Key) -> bytes:

@@ -21,6 +21,7 @@ from medchain.errors import (
     InvalidSignature,
     InvalidTransaction,
     StorageError,
+    in_words,
 )
 from medchain.keys.signing import verify
 from medchain.ledger.contract import TOO_MANY_EVENTS, TOO_MANY_SUBJECTS, Context, Contract, Event
@@ -55,11 +56,9 @@ EVENTS_LIMIT = 7_000
 
 OK, INTERNAL = "ok", "internal"
 
-CRASHES = (Exception, SystemExit, GeneratorExit)
-"""What a handler may end with by mistake. An interrupt is none of its mistakes."""
-
-FATAL = (StorageError, MemoryError)
-"""What is no word of a contract: this node cannot go on, whatever the others can."""
+FATAL = (KeyboardInterrupt, StorageError)
+"""What is no word of a contract: this node cannot go on, whatever the others can. All else that a handler ends with is
+its own mistake, whatever it is derived from: a contract with a bug stops nothing."""
 
 
 @frozen
@@ -139,6 +138,7 @@ class BlockBuilder:
         self.height = tip.header.height + 1
         self._active = registry.active(rows, self.height)
         self._timers_limit = parameter(rows, "timers_per_block")
+        self._timer_interval = parameter(rows, "timer_interval_ms")
         self._transaction_limit = parameter(rows, "transaction_bytes")
         self.time = max(time, tip.header.time)
         self.first = tip.log.size
@@ -165,15 +165,15 @@ class BlockBuilder:
 
     def _run_timer(self, key: tuple[int, bytes], row: TimerRow) -> None:
         overlay = Overlay(self._state)
-        context = self._context(overlay, (), key[1])
+        context = self._context(overlay, (), key[1], earliest=self.time + self._timer_interval)
         contract = self._active.get(row.contract)
         try:
             if contract is None:
                 raise LookupError(f"{row.contract} is no longer active")
             code = _call(contract, context, overlay, row.message)
-        except FATAL:
+        except (*FATAL, MemoryError):  # nodes differ in memory, and what a timer did is logged
             raise
-        except CRASHES:  # a crash must not stop the chain; its text is never hashed
+        except BaseException:  # a crash must not stop the chain; its text is never hashed
             code = INTERNAL
         self._log(Kind.TIMER, encode([key[0], key[1], row.contract, row.message]), context, overlay, code)
 
@@ -187,19 +187,17 @@ class BlockBuilder:
         body = transaction.body
         contract = self._active[body.contract]
         overlay = Overlay(seen)
-        context = self._context(overlay, tuple([signer.party for signer in body.signers]), transaction.id)
+        signers = tuple([signer.party for signer in body.signers])
+        context = self._context(overlay, signers, transaction.id, earliest=self.time)
         try:
             code = _call(contract, context, overlay, body.message)
         except EncodingError as error:
             raise InvalidTransaction("malformed", str(error)) from error
-        except StorageError:
+        except FATAL:
             raise
-        except (
-            CRASHES
-        ) as error:  # too little memory too: nothing is logged, so nobody comes to another result
-            raise InvalidTransaction(
-                INTERNAL, f"{body.contract} failed: {type(error).__name__}: {error}"
-            ) from error
+        except BaseException as error:
+            # Too little memory too: nothing is logged, so nobody comes to another result.
+            raise InvalidTransaction(INTERNAL, f"{body.contract} failed: {in_words(error)}") from error
         self._state.take(seen)
         return self._log(Kind.TRANSACTION, transaction.raw, context, overlay, code)
 
@@ -244,7 +242,7 @@ class BlockBuilder:
                     "bad-signature", f"party {signer.party.hex()[:12]}…: {error}"
                 ) from error
 
-    def _context(self, rows: Rows, signers: tuple[bytes, ...], id: bytes) -> Context:
+    def _context(self, rows: Rows, signers: tuple[bytes, ...], id: bytes, *, earliest: int) -> Context:
         return Context(
             height=self.height,
             time=self.time,
@@ -252,6 +250,7 @@ class BlockBuilder:
             id=id,
             chain=self._chain,
             rows=rows,
+            earliest=earliest,
         )
 
     def _log(self, kind: Kind, content: bytes, context: Context, overlay: Overlay, code: str) -> Receipt:
@@ -331,7 +330,7 @@ def _call(contract: type[Contract], context: Context, overlay: Overlay, message:
 
     Raises:
         EncodingError: the fields are not those of the message.
-        Exception: whatever else the handler raises besides a declared refusal: it crashed.
+        BaseException: whatever else the handler raises besides a declared refusal: it crashed.
     """
     kind, _ = contract.handlers[message[0]]
     record: Any = from_value(kind, message[1])

@@ -15,7 +15,7 @@ from attrs import Factory, field, frozen
 from medchain.errors import MalformedProof, UntrustedSigner
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.cosignature import ED25519_COSIGNATURE
-from medchain.ledger.note import VerifierKey
+from medchain.ledger.note import VerifierKey, utf8_text
 from medchain.ledger.quorum import MOST, NONE, Group, Quorum, Witness
 from medchain.records import length, short
 
@@ -112,14 +112,8 @@ class Trust:
     @classmethod
     def parse(cls, text: str | bytes) -> Trust:
         """Read a trust file; MalformedProof says which line is wrong."""
-        try:
-            raw = text.encode(errors="surrogateescape") if isinstance(text, str) else bytes(text)
-        except UnicodeEncodeError as error:
-            raise MalformedProof("a trust file is text") from error
-        if len(raw) > TRUST_LIMIT:
-            raise MalformedProof(f"a trust file has at most {TRUST_LIMIT} bytes")
-        # Octets beyond ASCII are opaque (tlog-policy, Character set): those that are no UTF-8 pass through comments.
-        text = raw.decode(errors="surrogateescape").replace("\r\n", "\n")
+        # Octets beyond ASCII are opaque (tlog-policy, Character set): those that are no UTF-8 pass through.
+        text = utf8_text(text, TRUST_LIMIT, "a trust file", errors="surrogateescape").replace("\r\n", "\n")
         if CONTROL.search(text):
             raise MalformedProof("a trust file has no control characters other than tab and newline")
         reader = _Reader()

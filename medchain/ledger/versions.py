@@ -15,7 +15,7 @@ from medchain.ledger.entry import Header
 from medchain.ledger.transition import KEPT_VERSIONS, Block
 from medchain.merkle import MapProof
 from medchain.merkle.packed import Load, PackedMap, least_version
-from medchain.storage.api import Batch, Reader
+from medchain.storage.api import Batch, Reader, prefix_end
 
 if TYPE_CHECKING:
     from medchain.ledger.archive import Archive
@@ -27,6 +27,7 @@ __all__ = [
     "map_at",
     "oldest_kept",
     "put_state",
+    "replaced_since",
     "row_at",
     "stored_nodes",
 ]
@@ -56,10 +57,9 @@ def stored_nodes(reader: Reader) -> Load:
 def put_state(batch: Batch, reader: Reader, block: Block) -> None:
     """Add a block's version of the state map, and delete what only versions before the oldest kept one need."""
     height = block.tip.header.height
-    for key, node in block.state:
-        batch.put(NODES + key, node)
-    for key, row in block.replaced:
-        batch.put(_at(REPLACED, height) + key, row)
+    batch.put_many({NODES + key: node for key, node in block.state})
+    replaced = _at(REPLACED, height)
+    batch.put_many({replaced + key: row for key, row in block.replaced})
     oldest = oldest_kept(height)
     if oldest:
         batch.delete_range(REPLACED, _at(REPLACED, oldest + 1))
@@ -103,6 +103,15 @@ def row_at(
     if row is None or sha256(row).digest() != proof.value_hash:
         row = _replaced(archive, state.version, map_key, proof.value_hash)
     return row, proof
+
+
+def replaced_since(archive: Archive, height: int) -> Iterator[tuple[bytes, bytes]]:
+    """Rows that blocks after `height` have changed or taken away, as they were before, with their keys in the map.
+
+    In the order of those blocks; a row that has changed several times comes several times.
+    """
+    for key, row in archive.reader.scan(_at(REPLACED, height + 1), prefix_end(REPLACED)):
+        yield key[9:], row
 
 
 def _replaced(archive: Archive, version: int, map_key: bytes, value_hash: bytes) -> bytes:

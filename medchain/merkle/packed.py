@@ -20,6 +20,8 @@ range.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from threading import Lock
 from typing import Final
 
 from attrs import field, frozen
@@ -27,13 +29,14 @@ from attrs import field, frozen
 from medchain._native.packed import (
     BRANCH,
     BUCKET,
+    LEVELS,
     Damaged,
-    NodeId,
+    Made,
+    MapBatch,
     Path,
     Way,
-    map_change,
-    map_missing,
     map_prove,
+    map_top_size,
 )
 from medchain.errors import InvalidBlock
 from medchain.merkle.mapproof import EMPTY_MAP, MapProof
@@ -47,8 +50,8 @@ _EMPTY_ROOT: Final = bytes([BUCKET, 0])
 _REMOVED: Final = bytes(32)
 _CHILD: Final = 56
 _ROW: Final = 64
-_TOP: Final = 3
-"""Nodes of at most so many nibbles are kept at hand: 4,369 at most, some 4 MB."""
+_MADE_BYTES: Final = 16 << 20
+"""What a version has made stays in memory twice until it is built on; of more than this only the top does."""
 
 
 def node_key(version: int, path: Path) -> bytes:
@@ -69,6 +72,38 @@ class MapUpdate:
     nodes: tuple[tuple[bytes, bytes], ...] = field(repr=lambda nodes: f"<{len(nodes)} nodes>")
 
 
+class _Top:
+    """Branches near the root, kept from version to version: 4,369 at most, some 4 MB, and less of a small map.
+
+    They are those of one line of versions. When a map is built on that is not the next of the line, a new one begins.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.branches = bytearray()
+        self._kept: object = None
+
+    def keep(
+        self, made: Made | None, root: bytes, version: int, rows: int, line: tuple[object, object]
+    ) -> None:
+        """Keep the branches that a version has made, which is to be built on.
+
+        `line` tells it and the version before it from all others.
+        """
+        this, before = line
+        if self._kept is this:
+            return
+        levels = sum(rows > 16 ** (level + 1) for level in range(LEVELS))
+        size = max(map_top_size(levels), len(self.branches))
+        if self._kept is not before:
+            self.branches = bytearray(size)
+        elif len(self.branches) < size:
+            self.branches = self.branches + bytes(size - len(self.branches))
+        self._kept = this
+        if made:
+            made.keep(self.branches, root, version)
+
+
 class PackedMap:
     """One version of a map whose nodes are loaded as they are needed. Immutable; safe to use from several threads.
 
@@ -82,7 +117,7 @@ class PackedMap:
     b'\\x01'
     """
 
-    __slots__ = ("_fresh", "_load", "_rows", "_top", "oldest", "root", "version")
+    __slots__ = ("_fresh", "_line", "_load", "_made", "_rows", "_top", "oldest", "root", "version")
 
     def __init__(
         self,
@@ -91,8 +126,10 @@ class PackedMap:
         rows: int,
         oldest: int,
         load: Load,
-        fresh: Mapping[Path, bytes],
-        top: dict[Path, tuple[int, bytes]],
+        fresh: Mapping[bytes, bytes],
+        made: Made | None,
+        top: _Top,
+        before: object = None,
     ) -> None:
         self.version = version
         self.root = root
@@ -102,12 +139,14 @@ class PackedMap:
         self._rows = rows
         self._load = load
         self._fresh = fresh  # the nodes of this very version, which may not be stored yet
+        self._made = made  # the same as C has written them, or those that a top may keep
         self._top = top  # of versions that were built on: shared with the maps before and after
+        self._line = (object(), before)
 
     @classmethod
     def empty(cls, load: Load) -> PackedMap:
         """The map without rows, before any version."""
-        return cls(-1, EMPTY_MAP, 0, 0, load, {b"": _EMPTY_ROOT}, {})
+        return cls(-1, EMPTY_MAP, 0, 0, load, {node_key(0, b""): _EMPTY_ROOT}, None, _Top())
 
     @classmethod
     def at(cls, version: int, root: bytes, load: Load) -> PackedMap:
@@ -122,7 +161,8 @@ class PackedMap:
         except Damaged:
             raise _damaged(version) from None
         rows = sum(rows for _, rows in _children(node)) if node[0] == BRANCH else (len(node) - 2) // _ROW
-        return cls(version, root, rows, least_version(node, version), load, {b"": node}, {})
+        fresh = {node_key(version, b""): node}
+        return cls(version, root, rows, least_version(node, version), load, fresh, Made.of([node]), _Top())
 
     def updated_hashed(
         self, changes: Mapping[bytes, bytes | None], version: int, *, bar: int = 0, touch: int = 0
@@ -143,43 +183,45 @@ class PackedMap:
             raise ValueError(f"version {version} is not after {self.version}")
         rows = _packed(changes)
         try:
-            nodes = self._needed(rows, bar, touch)
-            made = map_change(nodes, self.root, self._rows, rows, version, bar, touch)
+            with self._top.lock:
+                self._top.keep(self._made, self.root, self._root_version, self._rows, self._line)
+                batch = MapBatch(
+                    self._top.branches, self.root, self._root_version, self._rows, rows, bar, touch
+                )
+                after = batch.change(self._needed(batch), version)
         except Damaged:
             raise _damaged(self.version) from None
-        self._settle()
-        fresh = {node[2 : 2 + node[1]]: node for node in made.nodes}
-        after = PackedMap(version, made.root, made.rows, made.oldest, self._load, fresh, self._top)
-        return MapUpdate(after, tuple((node_key(version, path), fresh[path]) for path in sorted(fresh)))
+        nodes, made = after.made.pairs(), after.made
+        if made.size > _MADE_BYTES:
+            made = Made.of([node for key, node in nodes if len(key) < 8 + LEVELS])
+        tree, load, top = (after.root, after.rows, after.oldest), self._load, self._top
+        return MapUpdate(PackedMap(version, *tree, load, dict(nodes), made, top, self._line[0]), nodes)
 
-    def _needed(self, rows: bytes, bar: int, touch: int) -> dict[Path, bytes]:
-        """The nodes that a batch reads: level by level, each in one call."""
-        wanted: list[NodeId] = [(self.version, b"")]
-        nodes: dict[Path, bytes] = {}
-        while wanted:
-            nodes.update(zip((path for _, path in wanted), self._nodes(wanted), strict=True))
-            wanted = map_missing(nodes, self._rows, rows, bar, touch)
+    @property
+    def _root_version(self) -> int:
+        return max(0, self.version)  # that of the map before any version is under 0
+
+    def _needed(self, batch: MapBatch) -> list[bytes]:
+        """The nodes that a batch reads and that are not at hand: level by level, each in one call."""
+        wanted, more = batch.missing(())
+        nodes = self._nodes(wanted)
+        found = dict(zip(wanted, nodes, strict=True))
+        while more:
+            wanted, more = batch.missing(nodes)
+            if not found.keys().isdisjoint(wanted):
+                raise Damaged  # what lies there says that it lies elsewhere
+            found.update(zip(wanted, self._nodes(wanted), strict=True))
+            nodes = [found[key] for key in sorted(found, key=_path)]
         return nodes
 
-    def _settle(self) -> None:
-        """Keep the top of this version at hand for those built on it."""
-        for path, node in self._fresh.items():
-            if len(path) <= _TOP:
-                self._top[path] = self.version, node
-
-    def _nodes(self, wanted: Sequence[NodeId]) -> list[bytes]:
-        found = [self._at_hand(version, path) for version, path in wanted]
-        absent = [i for i, node in enumerate(found) if node is None]
-        loaded = self._load([node_key(*wanted[i]) for i in absent]) if absent else ()
-        for i, node in zip(absent, loaded, strict=True):
-            found[i] = _checked(node, *wanted[i])
+    def _nodes(self, keys: Sequence[bytes]) -> list[bytes]:
+        found: list[bytes | None] = [self._fresh.get(key) for key in keys]
+        if None in found:
+            loaded = iter(self._load([key for key, node in zip(keys, found, strict=True) if node is None]))
+            found = [next(loaded) if node is None else node for node in found]
+        if None in found:
+            raise Damaged
         return found  # type: ignore[return-value]  # no None is left
-
-    def _at_hand(self, version: int, path: Path) -> bytes | None:
-        if version == self.version and (node := self._fresh.get(path)) is not None:
-            return node
-        kept = self._top.get(path)
-        return kept[1] if kept is not None and kept[0] == version else None
 
     def get_hashed(self, key_hash: bytes) -> bytes | None:
         """The hash of the value at a row key, or None. InvalidBlock as for `prove_hashed`."""
@@ -200,11 +242,33 @@ class PackedMap:
             return MapProof(key_hash, way.end[32:], None, way.siblings)
         return MapProof(key_hash, None, way.end, way.siblings)
 
+    def since(self, version: int) -> dict[bytes, bytes]:
+        """Row keys and hashes of values in what was written after `version`: all that came or changed, and their like.
+
+        Raises:
+            InvalidBlock: a stored node is missing or damaged.
+        """
+        rows: dict[bytes, bytes] = {}
+        wanted = [node_key(self._root_version, b"")] if self.version > version else []
+        while wanted:
+            nodes = self._nodes(wanted)
+            wanted = []
+            for node in nodes:
+                if node[0] == BUCKET:
+                    body = node[2 + node[1] :]
+                    if len(body) % _ROW:
+                        raise _damaged(self.version)
+                    rows.update(
+                        (body[at : at + 32], body[at + 32 : at + _ROW]) for at in range(0, len(body), _ROW)
+                    )
+                wanted += [node_key(wrote, path) for path, wrote in _below(node) if wrote > version]
+        return rows
+
     def _way(self, key_hash: bytes) -> Way:
-        version, path, nodes = self.version, b"", list[bytes]()
+        version, path, nodes = self._root_version, b"", list[bytes]()
         while True:
-            nodes += self._nodes([(version, path)])
             try:
+                nodes += self._nodes([node_key(version, path)])
                 found = map_prove(nodes, self.root, key_hash)
             except Damaged:
                 raise _damaged(version) from None
@@ -226,16 +290,19 @@ class PackedMap:
         return f"PackedMap(root={self.root.hex()[:12]}…, version={self.version}, {self._rows} rows)"
 
 
+def _path(key: bytes) -> Path:
+    return key[8:]
+
+
 def _packed(changes: Mapping[bytes, bytes | None]) -> bytes:
     """Changes as C takes them: in order of their keys, end to end."""
-    parts: list[bytes] = []
-    for key_hash, value_hash in sorted(changes.items()):
-        if len(key_hash) != 32 or (value_hash is not None and len(value_hash) != 32):
-            raise ValueError("row keys and hashes of values have 32 bytes")
-        if value_hash == _REMOVED:
-            raise ValueError("no value has the hash of 32 zero bytes")
-        parts += (key_hash, _REMOVED if value_hash is None else value_hash)
-    return b"".join(parts)
+    keys = sorted(changes)
+    values = [_REMOVED if (value := changes[key]) is None else value for key in keys]
+    if not {len(part) for part in chain(keys, values)} <= {32}:
+        raise ValueError("row keys and hashes of values have 32 bytes")
+    if _REMOVED in changes.values():
+        raise ValueError("no value has the hash of 32 zero bytes")
+    return b"".join(chain.from_iterable(zip(keys, values, strict=True)))
 
 
 def least_version(root: bytes, version: int) -> int:
@@ -255,6 +322,20 @@ def _children(node: bytes) -> list[tuple[int, int]]:
     return [
         (int.from_bytes(node[at : at + 8], "big"), int.from_bytes(node[at + 8 : at + 16], "big"))
         for at in numbers
+    ]
+
+
+def _below(node: bytes) -> list[tuple[Path, int]]:
+    """Path of each child of a branch, and the version that wrote it; none for a bucket."""
+    if node[0] != BRANCH:
+        return []
+    start = 4 + node[1]
+    path, there = node[2 : start - 2], int.from_bytes(node[start - 2 : start], "big")
+    nibbles = [nibble for nibble in range(16) if there >> (15 - nibble) & 1]
+    places = range(start + 32, start + _CHILD * len(nibbles), _CHILD)
+    return [
+        (path + bytes([nibble]), int.from_bytes(node[at : at + 8], "big"))
+        for nibble, at in zip(nibbles, places, strict=True)
     ]
 
 

@@ -97,13 +97,28 @@ class InclusionProof:
         _expect_root("inclusion", head.root, self.root_from(hash))
         return hash
 
-    def root_from(self, hash: bytes) -> bytes:
-        """The root that the path leads to from the leaf hash `hash`. MalformedProof if it has a wrong length."""
+    def _inner(self) -> int:
+        """How many siblings stand below the right border of the tree; MalformedProof if the path is of wrong length."""
         if not 0 <= self.index < self.size:
             raise MalformedProof(f"leaf {self.index} is not in a tree of size {self.size}")
         inner, border = path_shape(self.index, self.size)
         _expect_path(self.path, inner + border)
+        return inner
+
+    def root_from(self, hash: bytes) -> bytes:
+        """The root that the path leads to from the leaf hash `hash`. MalformedProof if it has a wrong length."""
+        inner = self._inner()
         return _climb_border(_climb(hash, self.path[:inner], self.index), self.path[inner:])
+
+    def root_up_to(self, hash: bytes) -> bytes:
+        """The root of the tree that ends with this leaf: the one that the first `index` + 1 leaves of the tree make.
+
+        The siblings on the left are what the leaves before hash to, so one path shows both trees. It says something
+        only once `verify_hash` has accepted the leaf. MalformedProof if the path has a wrong length.
+        """
+        inner = self._inner()
+        lefts = [sibling for i, sibling in enumerate(self.path[:inner]) if self.index >> i & 1]
+        return _climb_border(hash, [*lefts, *self.path[inner:]])
 
     def __bytes__(self) -> bytes:
         return encode_record(self)

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy(
         "MemoryBlobs": "medchain.storage.blobs",
         "MemoryStore": "medchain.storage.memory",
         "ObjectBlobs": "medchain.storage.objects",
+        "Place": "medchain.storage.places",
         "PostgresStore": "medchain.storage.postgres_store",
         "Reader": "medchain.storage.api",
         "ReplicatedBlobs": "medchain.storage.replicated",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medchain.errors import Locked, StorageError, StorageFull
@@ -150,9 +150,12 @@ class Bucket:
 
     # Writing
 
-    def put(self, key: str, data: bytes) -> str | None:
-        """Store a small object in place of what is there; gives the version, where the store keeps versions."""
-        return self._put(key, data, "overwrite")
+    def put(self, key: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str | None:
+        """Store a small object in place of what is there; gives the version, where the store keeps versions.
+
+        `attributes` are headers with which it is served, like its content type.
+        """
+        return self._put(key, data, "overwrite", attributes)
 
     def create(self, key: str, data: bytes) -> str | None:
         """Store a small object where there is none.
@@ -167,8 +170,13 @@ class Bucket:
         """Store a small object in place of the one with that tag; raises as `create`."""
         return self._put(key, data, {"e_tag": tag})
 
-    def _put(self, key: str, data: bytes, mode: Any) -> str | None:
-        result = self._call("write", lambda: self._store.put(key, data, mode=mode, use_multipart=False))
+    def _put(
+        self, key: str, data: bytes, mode: Any, attributes: Mapping[str, str] | None = None
+    ) -> str | None:
+        more = {"attributes": dict(attributes)} if attributes else {}
+        result = self._call(
+            "write", lambda: self._store.put(key, data, mode=mode, use_multipart=False, **more)
+        )
         version = result["version"]
         return None if version == "null" else version  # what S3 says where versioning is off or suspended
 

@@ -9,12 +9,25 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from medchain.errors import Locked, NotAChain
 from medchain.storage._files import fsync_directory
+from medchain.storage.lock import WHAT_OTHERS_DO
 
-__all__ = ["LOCK_FILE", "Identity", "OpenFiles", "create_folder", "holds_store"]
+__all__ = [
+    "LMDB_FILE",
+    "LOCK_FILE",
+    "SQLITE_FILE",
+    "Identity",
+    "OpenFiles",
+    "create_folder",
+    "holds_store",
+]
+
+LMDB_FILE: Final = "data.mdb"
+SQLITE_FILE: Final = "data.sqlite"
+"""By which file a store is known."""
 
 LOCK_FILE = "writer.lock"
 """What keeps a second writer out of the folder."""
@@ -73,7 +86,8 @@ class OpenFiles(Generic[T]):
         identity = status.st_dev, status.st_ino
         if identity in self._inherited:
             raise Locked(
-                f"the store at {file.parent} was open when this process was forked; start workers by 'spawn'"
+                f"the store at {file.parent} was open when this process was forked; start workers by 'spawn'."
+                f" {WHAT_OTHERS_DO}"
             )
         return identity
 

@@ -20,8 +20,26 @@ def is_full(code: int | None) -> bool:
 
 
 def nearly_full(path: Path) -> bool:
-    """Tell whether the file system has less than a megabyte left: why a write failed, where a library hides that."""
-    return shutil.disk_usage(path).free < 1 << 20
+    """Tell whether a write in a folder may have failed for want of room, where a library hides why.
+
+    That is, whether the file system has less than a megabyte left, or a file there less to the limit of this process.
+    """
+    limit = _longest_file()
+    return shutil.disk_usage(path).free < _LITTLE or (
+        limit is not None and any(file.stat().st_size > limit - _LITTLE for file in path.iterdir())
+    )
+
+
+_LITTLE = 1 << 20
+
+
+def _longest_file() -> int | None:
+    try:
+        import resource
+    except ImportError:  # pragma: no cover  # Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 class guarded:  # noqa: N801  # a context manager, used like the functions of contextlib

@@ -5,10 +5,11 @@ neither a second writer's larger map nor a fork by itself. This module takes car
 
 - environments stand in a registry by the identity of their data file; handles come and go, the last one
   closes it;
-- every transaction is counted, and whatever moves the map (growth, another process's growth, a change from
-  reading to writing) waits until none is open;
-- the data file is kept as long as the map, sparsely, so that a truncated file is known when it is opened
-  instead of killing the process (SIGBUS) when a missing page is touched.
+- the map is far larger than the file, so that it need not grow while somebody reads (docs/adr/0037);
+- every transaction is counted, and what moves the map all the same (growth where address space is scarce, a
+  change from reading to writing) waits until none is open;
+- the data file is kept longer than what is used of it, sparsely, so that a truncated file is known when it is
+  opened instead of killing the process (SIGBUS) when a missing page is touched.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from weakref import WeakKeyDictionary
 
 import lmdb
 
-from medchain.errors import NewerFormat, NotAChain, StorageError, StorageFull
-from medchain.storage._folders import OpenFiles
+from medchain.errors import NewerFormat, NotAChain, StorageBusy, StorageError, StorageFull
+from medchain.storage._folders import LMDB_FILE, OpenFiles
 from medchain.storage._guard import is_full, nearly_full
 
 __all__ = ["SharedEnvironment", "Txn", "translated"]
 
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
 
-DATA_FILE: Final = "data.mdb"
+DATA_FILE: Final = LMDB_FILE
 TABLE: Final = b"medchain-store-1"
 TABLE_STEM: Final = b"medchain-store-"
 FIRST_MAP: Final = 1 << 20
@@ -44,11 +45,17 @@ LOCK_TABLE: Final = "lock.mdb"
 LOCK_TABLE_BYTES: Final = 64 * MAX_READERS + 4096
 """A cache line for each reader, and less than a page before them."""
 
-READER_ROOM = 1 << 30 if sys.maxsize > 1 << 32 else 0
-"""Bytes that a reading process maps beyond the file, so that it seldom has to follow the writer's growth."""
+ROOMS: tuple[int, ...] = (1 << 40, 1 << 34, 0) if sys.maxsize > 1 << 32 and os.name == "posix" else (0,)
+"""Bytes that are mapped beyond the file: the first that address space and file system allow.
 
-PATIENCE: Final = 10.0
-"""Seconds for which growing the map waits until snapshots of this process are closed."""
+They cost nothing but addresses, of which a process of 64 bits has 128 TB. LMDB on Windows would make the file as long.
+"""
+
+PATIENCE = 10.0
+"""Seconds for which moving the map waits until snapshots of this process are closed."""
+
+SPARE_FOR_CHANGE: Final = 8 << 10
+"""Bytes by which one change may lengthen what is used of the file, beside its own: a split, and one above it."""
 
 
 def translated(error: lmdb.Error, path: Path) -> StorageError:
@@ -77,6 +84,7 @@ class SharedEnvironment:
         self._gate = threading.Condition(self._lock)
         self._writable = writable
         self._env, self._table = _open_environment(path, writable=writable)
+        self._page_size = self._env.stat()["psize"]
 
     # Handles
 
@@ -91,7 +99,8 @@ class SharedEnvironment:
             shared._handles += 1
             try:
                 if writable and not shared._writable:
-                    shared._reopen_for_writing()
+                    with shared._alone("open it for writing"):
+                        shared._reopen(writable=True)
             except BaseException:
                 shared.release()
                 raise
@@ -106,15 +115,18 @@ class SharedEnvironment:
                     del _open_files.items[identity]
                 self._env.close()
 
-    def _reopen_for_writing(self) -> None:
-        with self._alone("open it for writing"):
-            self._env.close()
-            try:
-                self._env, self._table = _open_environment(self.path, writable=True)
-                self._writable = True
-            except StorageError:
-                self._env, self._table = _open_environment(self.path, writable=False)
-                raise
+    def _reopen(self, *, writable: bool, least: int = 0) -> None:
+        """Map the file anew, at least `least` bytes; nothing may be open.
+
+        LMDB can do so by itself, but has no map at all, and crashes, after an attempt that failed.
+        """
+        self._env.close()
+        try:
+            self._env, self._table = _open_environment(self.path, writable=writable, least=least)
+            self._writable = writable
+        except BaseException:
+            self._env, self._table = _open_environment(self.path, writable=self._writable)
+            raise
 
     # Transactions
 
@@ -130,7 +142,12 @@ class SharedEnvironment:
                     self._open[txn] = threading.get_ident()
                     return txn
             with self._alone("follow its growth"):
-                self._env.set_mapsize(0)
+                self._reopen(writable=self._writable)
+
+    def hand_over(self, txn: Txn, thread: int) -> None:
+        """Count a transaction as another thread's than that which began it."""
+        with self._lock:
+            self._open[txn] = thread
 
     def end(self, txn: Txn) -> None:
         """Drop a transaction if it is not committed, and stop counting it."""
@@ -144,23 +161,43 @@ class SharedEnvironment:
         """Open a cursor over the store's table."""
         return txn.cursor(self._table)
 
-    def write(self, apply: Callable[[Txn], None], size: int) -> None:
-        """Run `apply` in a write transaction and commit it durably; without room, grow and run again."""
-        if self._used() * 2 > self._map_size() and not self._open:
+    def write(self, apply: Callable[[Txn], None], *, size: int, changes: int) -> None:
+        """Run `apply` in a write transaction and commit it durably; without room, grow and run again.
+
+        `size` and `changes` are the bytes of the batch and how many changes it has.
+        """
+        used = self._used()
+        if self._map_size() - used < min(used, LARGEST_STEP) and not self._open:
             # Early and without waiting; what cannot be now can be later.
             with suppress(StorageError, OSError):
                 self._grow(0, patience=0)
+        self._lengthen(used, min(used, LARGEST_STEP) + FIRST_MAP + 2 * size + SPARE_FOR_CHANGE * changes)
         while True:
             txn = self.begin(write=True)
             try:
                 apply(txn)
                 txn.commit()
-                return
+                break
             except lmdb.MapFullError:
                 pass
             finally:
                 self.end(txn)
             self._grow(size, patience=PATIENCE)
+        self._lengthen(self._used(), 0)
+
+    def _lengthen(self, used: int, spare: int) -> None:
+        """See to it that the file has as much as is used of it and `spare` bytes more, if that is allowed.
+
+        A commit may leave pages at the end unwritten, that is, a file which is shorter than LMDB says what it uses.
+        Who would open it, had we died then, could not tell it from a truncated one. So it is lengthened before: by as
+        much as it holds, for that is what copying each page once takes, and by what the changes bring. And by twice
+        that, for syncing takes longer when the length has changed.
+        """
+        if (self.path / DATA_FILE).stat().st_size < used + spare:
+            for length in (used + 2 * spare, used + spare):
+                with suppress(OSError):  # if there is no room for it, writing will tell
+                    _extend(self.path, length)
+                    return
 
     @contextmanager
     def _alone(self, purpose: str, patience: float = PATIENCE) -> Iterator[None]:
@@ -174,9 +211,9 @@ class SharedEnvironment:
                 while self._open:
                     rest = deadline - time.monotonic()
                     if rest <= 0 or set(self._open.values()) == {threading.get_ident()}:
-                        raise StorageError(
+                        raise StorageBusy(
                             f"{len(self._open)} open snapshots of the store at {self.path} stand in the way:"
-                            f" cannot {purpose}. Close snapshots, and run scans to their end, before committing"
+                            f" cannot {purpose}. Close snapshots, run scans to their end, and try again"
                         )
                     self._gate.wait(min(rest, 0.05))  # a forgotten snapshot ends without notice
                 yield
@@ -190,15 +227,13 @@ class SharedEnvironment:
         return self._env.info()["map_size"]
 
     def _used(self) -> int:
-        return (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        return (self._env.info()["last_pgno"] + 1) * self._page_size
 
     def _grow(self, size: int, *, patience: float) -> None:
         """Enlarge the map so that it surely takes a batch of `size` bytes that it could not take before."""
         with self._alone("enlarge it", patience):
             old = self._map_size()
-            new = old + max(min(old, LARGEST_STEP), _round_up(4 * size))
-            _extend(self.path, new)
-            self._env.set_mapsize(new)
+            self._reopen(writable=True, least=old + max(min(old, LARGEST_STEP), _round_up(4 * size)))
 
 
 # A child must not close the parent's environments: that would free the parent's reader slots in shared memory.
@@ -210,7 +245,7 @@ def _round_up(size: int) -> int:
 
 
 def _extend(path: Path, size: int) -> None:
-    """Make the data file as long as the map. Takes no blocks on a file system with sparse files."""
+    """Make the data file at least so long. Takes no blocks on a file system with sparse files."""
     data = path / DATA_FILE
     if data.stat().st_size < size:
         os.truncate(data, size)
@@ -240,28 +275,48 @@ def create_environment(path: Path) -> None:
     _extend(path, FIRST_MAP)
 
 
-def _open_environment(path: Path, *, writable: bool) -> tuple[lmdb.Environment, Any]:
+def _open_environment(path: Path, *, writable: bool, least: int = 0) -> tuple[lmdb.Environment, Any]:
     length = (path / DATA_FILE).stat().st_size
     if length == 0:
         raise StorageError(f"the store at {path} is damaged: {DATA_FILE} is empty; restore it from a copy")
     _allocate_lock_file(path)
-    room = 0 if writable else READER_ROOM
-    options: dict[str, Any] = {"max_dbs": 1, "max_readers": MAX_READERS, "mode": 0o600, "create": False}
-    try:
-        env = lmdb.open(str(path), map_size=max(length, FIRST_MAP) + room, readonly=not writable, **options)
-    except lmdb.InvalidError as error:
-        raise NotAChain(f"{path} holds no store: {error}") from error
-    except lmdb.Error as error:
-        raise _refused(error, path) from error
+    env = _map(path, max(length, least, FIRST_MAP), writable=writable)
     try:
         _check_length(env, path)
         if writable:
             env.reader_check()
-            _extend(path, env.info()["map_size"])
         return env, _open_table(env, path)
     except BaseException:
         env.close()
         raise
+
+
+def _map(path: Path, size: int, *, writable: bool) -> lmdb.Environment:
+    """Open the environment with a map of `size` bytes, and as much room beyond as there may be."""
+    options: dict[str, Any] = {"max_dbs": 1, "max_readers": MAX_READERS, "mode": 0o600, "create": False}
+    rooms = (0,) if _addresses_are_scarce() else ROOMS
+    for room in rooms:
+        try:
+            return lmdb.open(str(path), map_size=size + room, readonly=not writable, **options)
+        except lmdb.InvalidError as error:
+            raise NotAChain(f"{path} holds no store: {error}") from error
+        except lmdb.Error as error:
+            if room == rooms[-1] or error.code not in _TOO_LARGE:
+                raise _refused(error, path) from error
+    raise AssertionError("there is always a last room")
+
+
+_TOO_LARGE: Final = frozenset({errno.ENOMEM, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG})
+"""How systems refuse a map: no addresses, more than they have, more than a file of this file system can have."""
+
+
+def _addresses_are_scarce() -> bool:
+    """Tell whether this process has a limit on its address space, which it needs for other things."""
+    try:
+        import resource
+    except ImportError:  # pragma: no cover  # Windows
+        return True
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _refused(error: lmdb.Error, path: Path) -> StorageError:

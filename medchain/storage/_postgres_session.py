@@ -16,8 +16,9 @@ from psycopg.conninfo import conninfo_to_dict
 from medchain.errors import Locked, NewerFormat, NotAChain, StorageError, StorageFull
 from medchain.storage._sql import LAST, Pair, statements
 from medchain.storage.api import Batch, DeleteRange
+from medchain.storage.lock import WHAT_OTHERS_DO
 
-__all__ = ["Place", "PostgresSession", "PostgresWriter"]
+__all__ = ["Place", "PostgresSession", "PostgresWriter", "parameters_of"]
 
 VERSION: Final = 1
 WRITER: Final = 0x6D656463
@@ -33,21 +34,23 @@ PUT_ROWS: Final = 10_000
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class Place:
-    """A schema in a database, and the statements on it.
+def parameters_of(conninfo: str) -> dict[str, Any]:
+    """Read a connection string; ValueError if it is none. Its text is not repeated, for it may hold a password."""
+    try:
+        return conninfo_to_dict(conninfo)
+    except psycopg.Error:
+        raise ValueError("the connection string is malformed") from None
 
-    Raises ValueError if `conninfo` is no connection string; its text is not repeated, for it may hold a password.
-    """
+
+class Place:
+    """A schema in a database, and the statements on it. Raises ValueError if `conninfo` is no connection string."""
 
     def __init__(self, conninfo: str, schema: str, *, writable: bool) -> None:
         defaults = {"fallback_application_name": f"medchain process {os.getpid()}"}
         if writable:
             # Of several hosts read that which is written to, or a commit would not be seen at once.
             defaults["target_session_attrs"] = "read-write"
-        try:
-            self.parameters: dict[str, Any] = defaults | conninfo_to_dict(conninfo)
-        except psycopg.Error:
-            raise ValueError("the connection string is malformed") from None
+        self.parameters: dict[str, Any] = defaults | parameters_of(conninfo)
         self.schema = schema
         self.sql: Mapping[str, sql.Composed] = {
             name: sql.SQL(text).format(schema=sql.Identifier(schema))
@@ -221,7 +224,7 @@ class PostgresWriter(_Session):
             holder, session = self._execute("holder", self._place.schema, WRITER).fetchone() or (None, None)
             raise Locked(
                 f"schema {self._place.schema} is open for writing in {holder or 'another session'}"
-                f" (session {session} of the server); there can be only one"
+                f" (session {session} of the server); there can be only one. {WHAT_OTHERS_DO}"
             ) from None
         if locked is None:
             raise NotAChain(f"the database has no schema {self._place.schema}")

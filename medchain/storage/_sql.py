@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Final, Protocol, TypeVar
 
 from medchain.errors import StorageError
+from medchain.storage._paging import Pair, paged
 from medchain.storage.api import MAX_KEY, Snapshot, Store
 
 __all__ = ["LAST", "Pair", "Session", "SqlStore", "statements"]
@@ -22,15 +23,9 @@ __all__ = ["LAST", "Pair", "Session", "SqlStore", "statements"]
 LAST: Final = b"\xff" * (MAX_KEY + 1)
 """Greater than every key: the end of a range that has none."""
 
-FIRST_PAGE: Final = 32
-LARGEST_PAGE: Final = 1_024
-PAGE_BYTES: Final = 1 << 20
-"""A scan asks for pages that grow to about this size, whatever the size of its values."""
-
 IDLE: Final = 4
 """Sessions that are kept open for the next snapshot."""
 
-Pair = tuple[bytes, bytes]
 T = TypeVar("T")
 
 
@@ -173,21 +168,11 @@ class _SqlSnapshot(Snapshot):
 
     def _scan(self, start: bytes, end: bytes | None, reverse: bool, limit: int | None) -> Iterator[Pair]:
         """Read page by page, so that a scan holds nothing open between two pairs, and several run side by side."""
-        last = LAST if end is None else end
-        count = FIRST_PAGE
-        while limit is None or limit > 0:
-            asked = count if limit is None else min(count, limit)
-            page = self._session.page(start, last, reverse, asked)
-            yield from page
-            if len(page) < asked:
-                return
-            if limit is not None:
-                limit -= asked
-            if reverse:
-                last = page[-1][0]
-            else:
-                start = page[-1][0] + b"\0"
-            count = _next_count(page)
+
+        def page(start: bytes, end: bytes | None, count: int) -> list[Pair]:
+            return self._session.page(start, LAST if end is None else end, reverse, count)
+
+        return paged(page, start, end, reverse=reverse, limit=limit)
 
     def _close(self) -> None:
         try:
@@ -196,9 +181,3 @@ class _SqlSnapshot(Snapshot):
                     self._session.end()
         finally:
             self._sql_store._give_back(self._session)
-
-
-def _next_count(page: list[Pair]) -> int:
-    """Pairs for the next page: more than in this one, as long as that makes no large answer."""
-    average = sum(len(key) + len(value) for key, value in page) // len(page) + 1
-    return max(1, min(2 * len(page), LARGEST_PAGE, PAGE_BYTES // average))

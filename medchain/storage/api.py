@@ -12,10 +12,23 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import ClassVar, NamedTuple, Self, TypeAlias
+from typing import ClassVar, Self
 
 from medchain.errors import Locked
 from medchain.storage._guard import guarded
+from medchain.storage.batch import (
+    MAX_KEY,
+    MAX_VALUE,
+    Batch,
+    Changes,
+    Delete,
+    DeleteRange,
+    Operation,
+    Put,
+    check_bounds,
+    check_key,
+    prefix_end,
+)
 
 __all__ = [
     "MAX_KEY",
@@ -32,135 +45,8 @@ __all__ = [
     "prefix_end",
 ]
 
-MAX_KEY = 511
-"""Longest key, in bytes; the shortest has one byte."""
-
 AHEAD, LARGE = 16, 1 << 16
 """Most pairs that a scan reads ahead of its reader; after a value of more than so many bytes it begins again at one."""
-
-MAX_VALUE = 16 << 20
-"""Longest value, in bytes; a value may be empty."""
-
-
-class Put(NamedTuple):
-    """Set `key` to `value`."""
-
-    key: bytes
-    value: bytes
-
-
-class Delete(NamedTuple):
-    """Remove `key`, if it is there."""
-
-    key: bytes
-
-
-class DeleteRange(NamedTuple):
-    """Remove every key from `start` on and before `end` (None: to the last)."""
-
-    start: bytes
-    end: bytes | None
-
-
-Operation: TypeAlias = Put | Delete | DeleteRange
-
-
-class Changes(NamedTuple):
-    """Changes of different keys, so that their order does not matter: values to set, and keys to remove."""
-
-    puts: dict[bytes, bytes]
-    deletes: set[bytes]
-
-
-def prefix_end(prefix: bytes) -> bytes | None:
-    r"""Give the first key after all keys with this prefix, as `end` of a scan; None if there is none.
-
-    >>> prefix_end(b"row/")
-    b'row0'
-    >>> prefix_end(b"a\xff"), prefix_end(b"\xff"), prefix_end(b"")
-    (b'b', None, None)
-    """
-    stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
-
-
-class Batch:
-    """Changes that are committed together, in order: a later one wins over an earlier one on the same key.
-
-    >>> batch = Batch()
-    >>> batch.delete_range(b"row/", prefix_end(b"row/"))
-    >>> batch.put(b"row/1", b"kept, for it comes after the deletion")
-    >>> batch
-    <Batch: 2 operations, 42 bytes>
-    """
-
-    __slots__ = ("_operations", "_size")
-
-    def __init__(self) -> None:
-        self._operations: list[Operation] = []
-        self._size = 0
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Set `key` (1 to `MAX_KEY` bytes) to `value` (at most `MAX_VALUE` bytes)."""
-        _check_key(key)
-        if not isinstance(value, bytes):
-            raise TypeError(f"a value is bytes, not {type(value).__name__}")
-        if len(value) > MAX_VALUE:
-            raise ValueError(f"a value has at most {MAX_VALUE} bytes, this one has {len(value)}")
-        self._operations.append(Put(key, value))
-        self._size += len(key) + len(value)
-
-    def delete(self, key: bytes) -> None:
-        """Remove `key`; nothing happens if it is not there."""
-        _check_key(key)
-        self._operations.append(Delete(key))
-
-    def delete_range(self, start: bytes, end: bytes | None) -> None:
-        """Remove all keys from `start` on and before `end`; None means to the last key."""
-        _check_bounds(start, end)
-        self._operations.append(DeleteRange(start, end))
-
-    def steps(self) -> Iterator[Changes | DeleteRange]:
-        r"""Give the same changes as few large steps, for stores that carry out many puts or deletions at once.
-
-        Range deletions keep their place; between them each key stands once, with what it comes to.
-
-        >>> batch = Batch()
-        >>> batch.put(b"a", b"1"); batch.delete(b"b"); batch.put(b"a", b"2"); batch.delete_range(b"c", None)
-        >>> list(batch.steps())
-        [Changes(puts={b'a': b'2'}, deletes={b'b'}), DeleteRange(start=b'c', end=None)]
-        """
-        puts: dict[bytes, bytes] = {}
-        deletes: set[bytes] = set()
-        for operation in self._operations:
-            match operation:
-                case Put(key, value):
-                    puts[key] = value
-                    deletes.discard(key)
-                case Delete(key):
-                    puts.pop(key, None)
-                    deletes.add(key)
-                case DeleteRange():
-                    if puts or deletes:
-                        yield Changes(puts, deletes)
-                        puts, deletes = {}, set()
-                    yield operation
-        if puts or deletes:
-            yield Changes(puts, deletes)
-
-    @property
-    def size(self) -> int:
-        """Bytes in the keys and values that are put."""
-        return self._size
-
-    def __iter__(self) -> Iterator[Operation]:
-        return iter(self._operations)
-
-    def __len__(self) -> int:
-        return len(self._operations)
-
-    def __repr__(self) -> str:
-        return f"<Batch: {len(self)} operations, {self.size} bytes>"
 
 
 class Reader(ABC):
@@ -188,7 +74,7 @@ class Reader(ABC):
         Raises StorageError (Locked in a forked child); ValueError for a key of no or too many bytes, or a
         closed handle.
         """
-        _check_key(key)
+        check_key(key)
         self._check_usable()
         with guarded("read"):
             return self._get(key)
@@ -199,7 +85,7 @@ class Reader(ABC):
         All are of one moment, and where the store is a server they take one round trip. Raises as `get`.
         """
         for key in keys:
-            _check_key(key)
+            check_key(key)
         self._check_usable()
         if not keys:
             return []
@@ -215,7 +101,7 @@ class Reader(ABC):
         moment: that of the snapshot, or for a store that at which the first pair is asked for. Raises as
         `get`, also while iterating.
         """
-        _check_bounds(start, end)
+        check_bounds(start, end)
         if limit is not None and limit < 0:
             raise ValueError(f"limit is {limit}; it cannot be negative")
         self._check_usable()
@@ -244,8 +130,8 @@ class Reader(ABC):
 class Snapshot(Reader):
     """A store as it was at one moment, whatever is committed afterwards. A context manager.
 
-    Close it soon: it keeps old data on disk, and a store that has to grow waits for it. A snapshot serves one
-    thread at a time. Closing the store ends its snapshots.
+    Close it soon: it keeps old data on disk, and a store may have to wait for it. A snapshot serves one thread
+    at a time. Closing the store ends its snapshots.
     """
 
     _closed = False
@@ -255,6 +141,14 @@ class Snapshot(Reader):
 
     @abstractmethod
     def _close(self) -> None: ...
+
+    def _hand_over(self, thread: int) -> None:
+        """Note whose it is; a store that does not ask which thread opened a snapshot has nothing to do."""
+
+    def hand_over(self, thread: int) -> None:
+        """Say that another thread, by its `threading.get_ident()`, reads and closes it: a commit may wait for it."""
+        self._check_usable()
+        self._hand_over(thread)
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -397,22 +291,3 @@ class Store(Reader):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _check_key(key: bytes) -> None:
-    if not isinstance(key, bytes):
-        raise TypeError(f"a key is bytes, not {type(key).__name__}")
-    if not 1 <= len(key) <= MAX_KEY:
-        raise ValueError(f"a key has 1 to {MAX_KEY} bytes, this one has {len(key)}")
-
-
-def _check_bounds(start: bytes, end: bytes | None) -> None:
-    for bound in (start, end):
-        if bound is None:
-            continue
-        if not isinstance(bound, bytes):
-            raise TypeError(f"the bound of a range is bytes, not {type(bound).__name__}")
-        if len(bound) > MAX_KEY:
-            raise ValueError(f"the bound of a range has at most {MAX_KEY} bytes, this one has {len(bound)}")
-    if start is None:
-        raise TypeError("a range starts at bytes; b'' is the beginning")

@@ -16,7 +16,7 @@ from medchain.storage._folders import LOCK_FILE, create_folder, holds_store
 from medchain.storage._guard import guarded
 from medchain.storage._lmdb_env import DATA_FILE, SharedEnvironment, Txn, translated
 from medchain.storage.api import Batch, DeleteRange, Snapshot, Store
-from medchain.storage.lock import FileLock
+from medchain.storage.lock import WHAT_OTHERS_DO, FileLock
 
 __all__ = ["LmdbStore"]
 
@@ -29,9 +29,11 @@ class LmdbStore(Store):
     ``lock.mdb``. Commits are on disk when they return. With ``create`` (the default of a writing handle) a
     missing or empty directory becomes an empty store.
 
-    The map grows by itself, for which open snapshots of this process must be closed: a commit that needs more
-    room waits 10 seconds for them. In a forked child every operation raises Locked, opening the same path
-    anew included: LMDB allows one opening in a process, and the child inherited it.
+    It maps 1 TB of address space, for LMDB's map cannot grow while this process has snapshots open. Where
+    addresses are scarce (32 bits, a limit like that of ``ulimit -v``, Windows) the map grows with the store: a
+    commit that needs more room waits 10 seconds for snapshots to be closed, then raises StorageBusy. In a
+    forked child every operation raises Locked, opening the same path anew included: LMDB allows one opening in
+    a process, and the child inherited it.
 
     Raises NotAChain where there is no store, Locked where there is a writer, NewerFormat, or StorageError
     where files are damaged or cannot be read.
@@ -56,7 +58,7 @@ class LmdbStore(Store):
     def _open(self) -> None:
         try:
             if not self._read_only:
-                self._lock = FileLock(self.path / LOCK_FILE)
+                self._lock = FileLock(self.path / LOCK_FILE, WHAT_OTHERS_DO)
             self._shared = SharedEnvironment.acquire(self.path, writable=not self._read_only)
         except lmdb.Error as error:
             raise translated(error, self.path) from error
@@ -94,7 +96,7 @@ class LmdbStore(Store):
                     cursor.putmulti(step.puts.items())  # a third faster than putting one by one
 
         with self._translating():
-            environment.write(apply, batch.size)
+            environment.write(apply, size=batch.size, changes=len(batch))
 
     def _close(self) -> None:
         try:
@@ -140,6 +142,9 @@ class _LmdbSnapshot(Snapshot):
                 yield from islice(_walk(cursor, start, end, reverse), limit)
         except lmdb.Error as error:
             raise translated(error, self._path) from error
+
+    def _hand_over(self, thread: int) -> None:
+        self._environment.hand_over(self._txn, thread)
 
     def _close(self) -> None:
         self._environment.end(self._txn)

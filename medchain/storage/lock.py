@@ -38,17 +38,26 @@ else:
         fcntl.flock(fd, fcntl.LOCK_UN)
 
 
-__all__ = ["FileLock", "lock_descriptor"]
+__all__ = ["WHAT_OTHERS_DO", "FileLock", "lock_descriptor"]
+
+WHAT_OTHERS_DO = (
+    "In the same process Chain.open gives the same chain again, if it is named by its place (a folder, sqlite:FOLDER,"
+    " postgresql://…). Other processes open it without its authority, to read, and hand transactions to the one that"
+    " writes: docs/how-to/several-web-workers.md"
+)
+"""What a store's Locked tells, for whoever reads it is about to run a second writer."""
 
 
 class FileLock:
     """An exclusive lock on a file, held from construction until `release`.
 
-    Raises Locked without waiting, naming who holds it; StorageError if the file cannot be opened.
+    Raises Locked without waiting, naming who holds it and then saying `advice`; StorageError if the file cannot be
+    opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, advice: str = "") -> None:
         self.path = path
+        self._advice = advice
         self._fd: int | None = None
         _held.add(self)
         try:  # whatever breaks this off, an interrupt too: a descriptor that stayed open would lock everybody out
@@ -66,9 +75,8 @@ class FileLock:
             lock_descriptor(self._fd)
         except OSError:
             holder = _holder(self._fd)
-            raise Locked(
-                f"{self.path.parent} is open for writing in {holder}; there can be only one"
-            ) from None
+            said = f"{self.path.parent} is open for writing in {holder}; there can be only one"
+            raise Locked(f"{said}. {self._advice}" if self._advice else said) from None
         with suppress(OSError):  # on a full disk the lock still holds, only without a name
             os.ftruncate(self._fd, 0)
             os.write(self._fd, str(os.getpid()).encode())
@@ -95,6 +103,8 @@ class FileLock:
 def _holder(fd: int) -> str:
     os.lseek(fd, 0, os.SEEK_SET)
     pid = os.read(fd, 20)
+    if pid == str(os.getpid()).encode():
+        return "this process"
     return f"process {int(pid)}" if pid.isdigit() else "another process"
 
 

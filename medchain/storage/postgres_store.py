@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medchain.errors import StorageError
 from medchain.storage._guard import guarded
@@ -15,7 +15,7 @@ from medchain.storage.api import Batch
 if TYPE_CHECKING:
     from medchain.storage._postgres_session import PostgresSession, PostgresWriter
 
-__all__ = ["PostgresStore"]
+__all__ = ["PostgresStore", "parameters"]
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -87,6 +87,12 @@ class PostgresStore(SqlStore):
 
     def __repr__(self) -> str:
         return f"<PostgresStore: {self._place}{', read only' if self.read_only else ''}>"
+
+
+def parameters(conninfo: str) -> dict[str, Any]:
+    """What a connection string of libpq says, by name; ValueError if it is malformed, ImportError without psycopg."""
+    said: dict[str, Any] = _driver().parameters_of(conninfo)
+    return said
 
 
 def _driver() -> ModuleType:

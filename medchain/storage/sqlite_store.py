@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Final
 
 from medchain.errors import NotAChain, StorageError
-from medchain.storage._folders import LOCK_FILE, Identity, OpenFiles, create_folder, holds_store
+from medchain.storage._folders import (
+    LOCK_FILE,
+    SQLITE_FILE,
+    Identity,
+    OpenFiles,
+    create_folder,
+    holds_store,
+)
 from medchain.storage._guard import guarded
 from medchain.storage._sql import SqlStore
 from medchain.storage._sqlite_session import SqliteSession, build
 from medchain.storage.api import Batch
-from medchain.storage.lock import FileLock
+from medchain.storage.lock import WHAT_OTHERS_DO, FileLock
 
 __all__ = ["SqliteStore"]
 
-DATA_FILE: Final = "data.sqlite"
+DATA_FILE: Final = SQLITE_FILE
 
 
 class SqliteStore(SqlStore):
@@ -60,7 +67,7 @@ class SqliteStore(SqlStore):
 
     def _open(self) -> None:
         if not self._read_only:
-            self._lock = FileLock(self.path / LOCK_FILE)
+            self._lock = FileLock(self.path / LOCK_FILE, WHAT_OTHERS_DO)
         file = self.path / DATA_FILE
         with _open_files.lock:
             identity = _open_files.identify(file)

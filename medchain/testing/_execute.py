@@ -29,7 +29,7 @@ from medchain.records import decode_record, encode_record
 __all__ = ["LEFT_OUT", "LIMIT", "Executed", "Reference", "Workload"]
 
 LIMIT = 1 << 31
-"""Most bytes that go to a process or come back."""
+"""Most bytes that go to a process or come back, and so most values: the chain's own process wrote them."""
 
 LEFT_OUT = b"\xff"
 """The beginning of what stands in the place of an entry that was left out; the reason follows."""
@@ -148,12 +148,15 @@ def _scatter(seed: int) -> list[bytes]:
 
 
 def main() -> None:
-    """Read a workload, execute it, write the list of encoded blocks."""
-    workload = decode_record(Workload, sys.stdin.buffer.read(), limit=LIMIT)
+    """Read a workload, execute it, write the list of encoded blocks. Whatever else is printed goes to stderr."""
+    answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    workload = decode_record(Workload, sys.stdin.buffer.read(), limit=LIMIT, values=LIMIT)
     sys.path[:] = workload.path
     kept = _scatter(int(os.environ["PYTHONHASHSEED"]))
     blocks = [encode_record(block) for block in execute(workload)]
-    sys.stdout.buffer.write(encode([*blocks]))
+    with answer:
+        answer.write(encode([*blocks]))
     del kept
 
 

@@ -75,13 +75,15 @@ def _execute(workload: bytes, seed: int) -> list[Executed]:
     flags = ["-O"] if even else []
     command = [sys.executable, *flags, "-m", "medchain.testing._execute"]
     done = subprocess.run(command, input=workload, capture_output=True, env=environment, check=False)  # noqa: S603
-    try:
-        blocks: Any = decode(done.stdout, limit=LIMIT)
-        return [decode_record(Executed, block, limit=LIMIT) for block in blocks]
-    except EncodingError:
+    if done.returncode != 0:
         raise AssertionError(
             f"executing the chain again under seed {seed} failed:\n{done.stderr.decode(errors='replace')}"
-        ) from None
+        )
+    try:
+        blocks: Any = decode(done.stdout, limit=LIMIT, values=LIMIT)
+        return [decode_record(Executed, block, limit=LIMIT, values=LIMIT) for block in blocks]
+    except EncodingError as error:
+        raise AssertionError(f"what the process under seed {seed} tells cannot be read: {error}") from error
 
 
 def _compare(

@@ -5,10 +5,14 @@ from medchain._lazy import lazy
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
+        "Evidence": "medchain.transparency.evidence",
+        "Publication": "medchain.transparency.publishing",
         "Witness": "medchain.transparency.witness",
         "WitnessClient": "medchain.transparency.asking",
         "WitnessServer": "medchain.transparency.serving",
         "cosign": "medchain.transparency.asking",
+        "publication_trust": "medchain.transparency.publishing",
+        "publish": "medchain.transparency.publishing",
         "serve_witness": "medchain.transparency.serving",
         "witness_signers": "medchain.transparency.witness",
     },

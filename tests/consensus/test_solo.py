@@ -16,7 +16,7 @@ from ledger.world import World
 from medchain.consensus import solo
 from medchain.consensus.engine import Submission
 from medchain.consensus.solo import Solo
-from medchain.errors import ConsensusError, InvalidTransaction, Refused, StorageFull
+from medchain.errors import ConsensusError, InvalidTransaction, Refused, StorageBusy, StorageFull
 from medchain.ledger.transition import Receipt
 
 SOON = 10.0
@@ -236,9 +236,41 @@ class TestTheEnd:
             assert isinstance(caught.value.__cause__, StorageFull)
         eventually(lambda: engine.failure is ledger.fault)
         for attempt in (lambda: send(engine), lambda: engine.run(lambda: None)):
-            with pytest.raises(ConsensusError, match="has stopped: no room"):
+            with pytest.raises(ConsensusError, match="has stopped: StorageFull: no room"):
                 attempt()
         assert ledger.blocks == []
+
+    def test_a_cause_without_words_is_named(self, engine: Solo, ledger: Ledger) -> None:
+        ledger.no_snapshot = MemoryError()
+        with pytest.raises(ConsensusError, match=r"known to be final: MemoryError$"):
+            send(engine).receipt(SOON)
+        with pytest.raises(ConsensusError, match=r"has stopped: MemoryError$"):
+            send(engine)
+
+    def test_a_commit_that_may_be_tried_again_does_not(self, engine: Solo, ledger: Ledger) -> None:
+        ran: list[int] = []
+        sent = [held(engine, ledger), send(engine)]
+        ledger.fault = StorageBusy("a snapshot is open")
+        action = threading.Thread(target=lambda: engine.run(lambda: ran.append(1)))
+        action.start()
+        ledger.may_commit.set()
+        errors = set()
+        for each in sent:
+            with pytest.raises(StorageBusy, match=r"same bytes again.*snapshot is open") as caught:
+                each.receipt(SOON)
+            errors.add(id(caught.value))
+        assert len(errors) == 2
+        action.join(SOON)
+        assert ran == [1]
+
+        def fails() -> None:
+            raise StorageBusy("for an action, too")
+
+        with pytest.raises(StorageBusy, match="action"):
+            engine.run(fails)
+        ledger.fault = None
+        assert send(engine).result(SOON).ok
+        assert engine.failure is None
 
     def test_who_was_to_begin_the_block_hears_why_there_is_none(self, engine: Solo, ledger: Ledger) -> None:
         ledger.no_snapshot = StorageFull("no room for another reader")

@@ -17,6 +17,7 @@ import pytest
 
 import medchain as mc
 from medchain.access import Draft
+from medchain.errors import StorageFull
 from medchain.ledger.draft import Signed, signer_ref
 from medchain.sealing import Part
 
@@ -278,6 +279,24 @@ async def test_the_same_bytes_again_give_the_first_receipt(house: House) -> None
     assert [each.status_code for each in answers] == [200] * 5
     assert len({each.json()["entry"] for each in answers}) == 1
     assert house.chain.head.size == size + 2
+
+
+@in_house
+async def test_a_service_whose_engine_has_stopped_ends(house: House) -> None:
+    ended: list[bool] = []
+    house.clinic.end = lambda: ended.append(True)
+    patient = house.phone("patient")
+    house.clinic.propose([Part(web_service.CONTENT)], house.bound(), patient.wallet.party)
+
+    def fail() -> None:
+        raise StorageFull("no room")
+
+    status, _ = await refused(patient.call("GET", "/news?since=x"))
+    assert (status, ended) == (400, [])
+    with pytest.raises(StorageFull):
+        house.chain._writer.engine.run(fail)  # type: ignore[union-attr]
+    status, said = await refused(patient.sign("GET", "/proposed"))
+    assert (status, said["code"], ended) == (503, "consensus", [True])
 
 
 @in_house

@@ -49,7 +49,7 @@ def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(SCRIPT), run_name="__main__")
     told = capsys.readouterr().out.splitlines()
     assert told[-1].endswith("the same bytes")
-    assert len(told) == 18
+    assert len(told) == 19
 
 
 def test_its_exit_status_tells(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from attrs import evolve
 from fuzz import seeds
 from fuzz.decoder import Read
 from fuzz.logs import LOG_KEY, last_header, stored
-from ledger.counting import Add
+from ledger.counting import Add, Put
 from ledger.world import CONTRACTS, World, content, copy
 
 import medchain as mc
@@ -31,7 +31,7 @@ from medchain.ledger.entry import Header, parse_leaf
 from medchain.ledger.note import Note, NoteSigner, VerifierKey
 from medchain.ledger.registry import Registry
 from medchain.ledger.restoring import restore
-from medchain.ledger.snapshot import FIRST_LINE, VERSION, SnapshotHead, SnapshotReader
+from medchain.ledger.snapshot import FIRST_LINE, VERSION, SnapshotHead, SnapshotReader, write_snapshot
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.tables import Table, TableView
 from medchain.merkle import EMPTY_MAP, Head, SparseMap, leaf_hash, node_hash
@@ -85,6 +85,7 @@ def _use(nodes: dict[bytes, bytes], root: bytes) -> Any:
     asked = [EMPTY_MAP, *map(_row, range(3))]
     for key in asked:
         found.prove_hashed(key).verify_hashed(key, found.get_hashed(key), root=root)
+    found.since(-1)
     changes: dict[bytes, bytes | None] = {asked[0]: bytes([2] * 32), asked[1]: None}
     update = found.updated_hashed(changes, 1, bar=0, touch=4)
     again = PackedMap.at(1, update.map.root, _load(nodes | dict(update.nodes)))
@@ -269,6 +270,39 @@ def audited_seeds() -> tuple[bytes, ...]:
     for key in _small():
         first.setdefault(key if key[:1] == b"m" else key[:1], key)
     return tuple(encode([key, _small()[key]]) for key in first.values())
+
+
+@functools.cache
+def _unsigned() -> dict[bytes, bytes]:
+    """All that a chain has stored whose last blocks are not signed; rows came, changed and went in them."""
+    world = World.make()
+    with world.chain as chain:
+        ann = world.register("ann")
+        for number in (1, 2, 3):
+            world.send(Put(f"note {number}", "first"), ann)
+        chain.checkpoint()
+        for name, text in (("note 1", None), ("note 2", "second"), ("note 4", "first"), ("note 3", None)):
+            world.send(Put(name, text), ann)
+        return content(chain)
+
+
+def rewound(data: bytes) -> Any:
+    """enc[key, value]: a chain that has this in its store, of which a snapshot is taken where it was signed last."""
+    match decode(data):
+        case [bytes(key), bytes() | None as value] if 0 < len(key) <= 511:
+            pairs = _unsigned() | {key: value}
+        case _:
+            raise EncodingError("not a case of this harness")
+    store = copy({key: value for key, value in pairs.items() if value is not None})
+    return write_snapshot(Archive(store), len, tables=[("counting", "notes")]).height
+
+
+def rewound_seeds() -> tuple[bytes, ...]:
+    """A pair of each kind, as it is."""
+    kinds: dict[bytes, bytes] = {}
+    for key in _unsigned():
+        kinds.setdefault(key if key[:1] in b"mu" else key[:1], key)
+    return tuple(encode([key, _unsigned()[key]]) for key in kinds.values())
 
 
 # Sealed data.

@@ -11,9 +11,9 @@ from typing import Any
 from attrs import field, frozen
 from fuzz.mutations import Form
 
-from medchain.errors import MedchainError
+from medchain.errors import EncodingError, MedchainError
 
-__all__ = ["Decoder", "Read", "Seeds", "as_text", "by_file", "file", "fixed", "text"]
+__all__ = ["Decoder", "Read", "Seeds", "as_text", "by_file", "callers_text", "file", "fixed", "text"]
 
 Read = Callable[[bytes], Any]
 Seeds = Callable[[], Sequence[bytes]]
@@ -59,6 +59,22 @@ def fixed(*inputs: bytes | str) -> Seeds:
 def text(read: Callable[[str], Any]) -> Read:
     """A reader of text that takes bytes; those that are no UTF-8 become lone surrogates."""
     return lambda data: read(data.decode(errors="surrogateescape"))
+
+
+def callers_text(read: Callable[[str], Any]) -> Read:
+    """A reader of text that a caller has written or stored. It says ValueError, and nothing below that; here it is the
+    EncodingError that a reader of outside bytes would raise.
+    """
+
+    def call(data: bytes) -> Any:
+        try:
+            return text(read)(data)
+        except ValueError as error:
+            if type(error) is not ValueError:
+                raise
+            raise EncodingError(str(error)) from error
+
+    return call
 
 
 def as_text(value: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fuzz import alone, seeds
-from fuzz.decoder import Decoder, Seeds, as_text, by_file, fixed, text
+from fuzz.decoder import Decoder, Seeds, as_text, by_file, callers_text, fixed, text
 from fuzz.mutations import Form
 
 from medchain import encoding, keys, merkle, policy, sealing
@@ -25,6 +25,7 @@ from medchain.policy.moments import parse_moment
 from medchain.sealing.documents import Dealing, Envelope, Header
 from medchain.sealing.evidence import BadDealing, BadShare, check_evidence
 from medchain.sealing.holding import Complaint, ResealedShare
+from medchain.storage import Place
 
 __all__ = ["DOCUMENTS"]
 
@@ -180,6 +181,22 @@ POLICY = (
         Form.TEXT,
         write=None,
         reaches=("medchain.policy.moments:parse_moment",),
+    ),
+)
+
+STORAGE = (
+    Decoder(
+        "storage.Place",
+        callers_text(Place.parse),
+        (EncodingError,),
+        fixed(
+            "postgresql://me:secret@[::1]:5432,h/db?schema=ehr&host=%2Frun",
+            "sqlite:clinic.medchain",
+            "clinic.medchain/store/data.mdb",
+        ),
+        Form.TEXT,
+        write=None,
+        reaches=("medchain.storage.places:Place.parse",),
     ),
 )
 
@@ -388,4 +405,4 @@ EHR = (
     Decoder("ehr.read_resource", read_resource, (EncodingError,), fixed(ENTRY), Form.JSON, write=None),
 )
 
-DOCUMENTS = (*ENCODING, *MERKLE, *KEYS, *POLICY, *SEALING, *EHR)
+DOCUMENTS = (*ENCODING, *MERKLE, *KEYS, *POLICY, *STORAGE, *SEALING, *EHR)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fuzz import logs, seeds
-from fuzz.decoder import Decoder, as_text, by_file, text
+from fuzz.decoder import Decoder, as_text, by_file, callers_text, fixed, text
 from fuzz.logs import paper
 from fuzz.mutations import Form
 from fuzz.stores import STORED
@@ -16,6 +16,7 @@ from medchain.access.kit import ReleaseKit
 from medchain.errors import (
     EncodingError,
     Erased,
+    InvalidBlock,
     InvalidTransaction,
     MalformedProof,
     Refused,
@@ -23,7 +24,8 @@ from medchain.errors import (
     VerificationError,
 )
 from medchain.ledger.draft import Signed
-from medchain.ledger.entry import parse_leaf
+from medchain.ledger.entry import Kind, entry_content, parse_leaf
+from medchain.ledger.events import Cursor
 from medchain.ledger.note import Note, VerifierKey
 from medchain.ledger.proof import LogProof, extra_bytes, read_extra
 from medchain.ledger.transaction import Body
@@ -84,7 +86,7 @@ LEDGER = (
         "ledger.LogProof",
         LogProof.parse,
         (MalformedProof,),
-        paper("proof", "state"),
+        paper("proof", "state", "growth"),
         Form.TEXT,
         reaches=("medchain.ledger.proof:LogProof.parse",),
     ),
@@ -92,7 +94,7 @@ LEDGER = (
         "ledger.proof.read_extra",
         read_extra,
         (MalformedProof,),
-        lambda: [LogProof.parse(each).extra for each in paper("state", "proof")()],
+        lambda: [LogProof.parse(each).extra for each in paper("state", "proof", "growth")()],
         write=extra_bytes,
         reaches=("medchain.ledger.proof:read_extra",),
     ),
@@ -104,6 +106,15 @@ LEDGER = (
         Form.TEXT,
         write=None,
         reaches=("medchain.ledger.verify:verify", "medchain.ledger.verify:_sent_to"),
+    ),
+    Decoder(
+        "ledger.verify of growth",
+        logs.growth,
+        (VerificationError,),
+        paper("growth"),
+        Form.TEXT,
+        write=None,
+        reaches=("medchain.ledger.verify:_consistency",),
     ),
     Decoder(
         "ledger.verify of a signed leaf",
@@ -131,6 +142,7 @@ LEDGER = (
         write=None,
         reaches=(
             "medchain.ledger.verify:verify_state",
+            "medchain.ledger.verify:_present",
             "medchain.ledger.verify:_row",
             "medchain.ledger.tables:read_key",
         ),
@@ -167,6 +179,33 @@ LEDGER = (
         Form.BINARY,
         write=lambda leaf: leaf.leaf,
         reaches=("medchain.ledger.entry:parse_leaf",),
+    ),
+    Decoder(
+        "ledger.entry.entry_content",
+        entry_content,
+        (EncodingError,),
+        lambda: [leaf for leaf in paper("leaf")() if leaf[0] != Kind.HEADER],
+        Form.BINARY,
+        write=None,
+        reaches=("medchain.ledger.entry:entry_content",),
+    ),
+    Decoder(
+        "ledger.Cursor",
+        callers_text(Cursor.parse),
+        (EncodingError,),
+        fixed("17.2", "0", "9223372036854775807.99999"),
+        Form.TEXT,
+        write=as_text,
+        reaches=("medchain.ledger.events:Cursor.parse",),
+    ),
+    Decoder(
+        "ledger.events",
+        logs.logged_events,
+        (InvalidBlock,),
+        paper("leaf"),
+        Form.BINARY,
+        write=None,
+        reaches=("medchain.ledger.events:EventReader._typed", "medchain.ledger.events:_contract_of"),
     ),
     Decoder(
         "ledger.transition of signed messages",
@@ -261,7 +300,7 @@ COMMAND_LINE = (
         "cli verify",
         logs.command("verify", "FILE", "--trust", "TRUST"),
         (),
-        paper("proof", "state"),
+        paper("proof", "state", "growth"),
         Form.TEXT,
         write=None,
         room=5 << 20,

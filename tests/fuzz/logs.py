@@ -37,6 +37,7 @@ from medchain.ledger.archive import Archive
 from medchain.ledger.contract import Contract
 from medchain.ledger.draft import signer_ref
 from medchain.ledger.entry import LEAF_LIMIT, Concern, Entry, Header, Kind, Outcome, parse_leaf
+from medchain.ledger.events import Cursor, EventReader
 from medchain.ledger.governance import Governance
 from medchain.ledger.keys import Keys
 from medchain.ledger.note import Note, NoteSigner, VerifierKey
@@ -46,6 +47,7 @@ from medchain.ledger.system import highest
 from medchain.ledger.tables import map_key, read_key
 from medchain.ledger.transaction import Body, Transaction
 from medchain.ledger.transition import BlockBuilder, Tip
+from medchain.ledger.verify import Row
 from medchain.merkle import Head, InclusionProof, MapProof, leaf_hash
 from medchain.merkle.mapproof import map_leaf
 from medchain.storage import FileBlobs
@@ -67,6 +69,11 @@ def paper(*names: str) -> Seeds:
 def proof(data: bytes) -> Any:
     """A proof of an entry, from anybody."""
     return mc.verify(data, Entry, trust=seeds.chained().trust).value
+
+
+def growth(data: bytes) -> Any:
+    """A proof that the log has only grown, from anybody."""
+    return mc.verify(data, mc.Consistency, trust=seeds.chained().trust).value
 
 
 def state_proof(data: bytes) -> Any:
@@ -94,10 +101,10 @@ def logged_leaf(data: bytes) -> Any:
     if data[:1] == bytes([Kind.HEADER]):
         return mc.verify(made, Header, trust=trust)
     found = mc.verify(made, Entry, trust=trust)
-    for event in found.value.outcome.events:
+    for number, event in enumerate(found.value.outcome.events):
         for kind in (*AccessContract.events, *Keys.events):
             if event.is_a(kind):
-                str(mc.verify(made, kind, trust=trust).as_of)
+                str(mc.verify(made, kind, trust=trust, number=number).as_of)
     return found
 
 
@@ -118,6 +125,7 @@ def logged_row(data: bytes) -> Any:
     found = mc.verify(made, table.value, trust=_mad_trust())
     wanted = tuple(key) if type(key) is list else key
     assert mc.verify_state(made, table, wanted, trust=_mad_trust()) == found
+    assert mc.verify(made, Row, trust=_mad_trust()).value == Row(table.contract, table.name, wanted, record)
     return found
 
 
@@ -151,6 +159,33 @@ def stored_row(data: bytes) -> Any:
 def stored_row_seeds() -> tuple[bytes, ...]:
     """Rows of records."""
     return tuple(data for *place, data in seeds.chained().rows() if place == ["access", "records"])
+
+
+class _Altered(Archive):
+    """The chain among the seeds, of which every leaf that is read in a run is as given."""
+
+    def __init__(self, leaf: bytes) -> None:
+        super().__init__(seeds.chained().store)
+        self._leaf = leaf
+
+    def leaves(self, start: int, stop: int) -> Iterator[bytes]:
+        return (self._leaf for _ in range(start, stop))
+
+
+def logged_events(data: bytes) -> Any:
+    """What an entry says has happened, as a follower of everything reads it, of one contract, and of one subject."""
+    registry, stored = _tip()[0], _Altered(data)
+
+    def read(contract: str | None = None, subject: bytes | None = None, *, every: bool = False) -> Any:
+        reader = EventReader(stored, registry, contract, subject, every_entry=every)
+        return reader.run(Cursor(9), 10)[0]
+
+    everything = read(every=True)
+    assert read() == [each for each in everything if each.name is not None]
+    for each in everything[:1]:
+        assert read(each.contract, every=True) == everything
+        assert all(read(subject=concern.subject) == everything for concern in each.subjects[:2])
+    return everything
 
 
 def stored_timer(data: bytes) -> Any:

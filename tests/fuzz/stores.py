@@ -87,7 +87,7 @@ CHAIN = (
         (EncodingError,),
         logs.stored_row_seeds,
         write=None,
-        reaches=("medchain.ledger.tables:TableView._load",),
+        reaches=("medchain.ledger.tables:Table.read",),
     ),
     Decoder(
         "access.trail of a stored timer",
@@ -130,7 +130,8 @@ STATE = (
             "medchain.merkle.packed:PackedMap.at",
             "medchain.merkle.packed:_checked",
             "medchain.merkle.packed:_children",
-            "medchain._native.packed:_node_ids",
+            "medchain.merkle.packed:_below",
+            "medchain._native.packed:_keys",
         ),
     ),
     Decoder(
@@ -140,7 +141,11 @@ STATE = (
         archives.map_node_seeds(b"\0"),
         Form.BINARY,
         write=None,
-        reaches=("medchain._native.packed:map_missing", "medchain._native.packed:map_change"),
+        reaches=(
+            "medchain._native.packed:MapBatch.missing",
+            "medchain._native.packed:MapBatch.change",
+            "medchain._native.packed:Made.pairs",
+        ),
     ),
     Decoder(
         "merkle.least_version",
@@ -191,6 +196,14 @@ STATE = (
         archives.restored_rows_seeds,
         write=None,
         reaches=("medchain.ledger.restoring:state_of", "medchain.ledger.archive:row_map_key"),
+    ),
+    Decoder(
+        "ledger.write_snapshot of a changed store",
+        archives.rewound,
+        (EncodingError, InvalidBlock, StorageError, VerificationError),
+        archives.rewound_seeds,
+        write=None,
+        reaches=("medchain.ledger.rewinding:_gone", "medchain.ledger.rewinding:_tables"),
     ),
     Decoder(
         "ledger.audit of a changed store",

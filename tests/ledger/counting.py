@@ -127,6 +127,9 @@ class Counting(Contract):
             case "events":
                 for _ in range(200):
                     context.emit(Added(bytes(32), 1))
+            case "three events":
+                for number in range(3):
+                    context.emit(Added(bytes(32), number))
             case "wrong type":
                 self.notes["x"] = NoteRow(7)  # type: ignore[arg-type]
             case "large row":

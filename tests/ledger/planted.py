@@ -148,6 +148,15 @@ class ByCrash(Planted):
         return words
 
 
+class Talking(Planted):
+    """Says aloud what it does, which changes nothing."""
+
+    def _words(self, context: Context, words: tuple[str, ...]) -> tuple[str, ...]:
+        print(*words)
+        os.write(1, b"by another way, too")
+        return words
+
+
 class ByTimer(Planted):
     """Schedules what it will not come upon again."""
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import frozen
 from ledger.council import install, last_timer
 from ledger.counting import Add, Counting
-from ledger.world import START, World
+from ledger.world import START, Clock, World, wallet
 
+from medchain.chain import Chain
 from medchain.errors import InvalidTransaction, StorageError
 from medchain.ledger.contract import Context, Contract, Event, handles
 from medchain.ledger.draft import Signed
+from medchain.ledger.entry import Kind
 from medchain.ledger.governance import Activate, Governance
 from medchain.ledger.system import LedgerTables
 from medchain.ledger.tables import Table
@@ -49,6 +53,17 @@ class DoseRow:
     doses: dict[str, int]
 
 
+class Odd(BaseException):
+    """Derived from what nobody catches."""
+
+
+class Mute(Exception):
+    """Fails once more when somebody asks what it says."""
+
+    def __str__(self) -> str:
+        raise Odd
+
+
 class Faulty(Contract):
     """Does what a contract must not do."""
 
@@ -82,6 +97,14 @@ class Faulty(Contract):
                 raise SystemExit(1)
             case "generator exit":
                 raise GeneratorExit
+            case "odd":
+                raise Odd
+            case "odd ones":
+                raise BaseExceptionGroup("several", [Odd(), ValueError()])
+            case "cancelled":
+                raise asyncio.CancelledError
+            case "mute":
+                raise Mute
             case "assert":
                 raise AssertionError
             case "recursion":
@@ -119,6 +142,7 @@ class Faulty(Contract):
 
 CRASHES = (
     *("raise", "key", "stop", "exit", "generator exit", "assert", "recursion", "memory", "too large"),
+    *("odd", "odd ones", "cancelled", "mute"),
     *("garbage", "generator", "true", "foreign rows", "foreign scan", "foreign write", "system write"),
 )
 
@@ -162,6 +186,25 @@ def test_a_timer_is_consumed(faulty: World, what: str) -> None:
     assert len(faulty.chain.table(LedgerTables.timers)) == 0
     assert "x" not in faulty.chain.table(Faulty.doses)
     assert do(faulty, "nothing").ok
+
+
+def test_a_timer_with_a_bug_does_not_come_back(tmp_path: Path) -> None:
+    """On disk: it is consumed, the writer goes on, and so does the one after it."""
+    options: dict[str, Any] = {"authority": wallet("authority"), "mark": tmp_path / "mark"}
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medchain._opening.check", lambda _: None)
+        with Chain.create(
+            tmp_path / "chain", origin="x.example/y", gate=None, contracts=[Faulty], clock=clock, **options
+        ) as chain:
+            chain.send(Faulty, DoLater("odd", 1), by=[options["authority"]])
+            clock.now += 5
+            assert chain.send(Faulty, Do("nothing", 1, {}), by=[options["authority"]]).ok
+        with Chain.open(tmp_path / "chain", contracts=[Faulty], clock=clock, **options) as chain:
+            timers = [entry.outcome.code for _, entry in chain.entries() if entry.kind is Kind.TIMER]
+            assert timers == ["internal"]
+            assert chain.send(Faulty, Do("nothing", 1, {}), by=[options["authority"]]).ok
+            assert chain.audit()
 
 
 def test_too_little_memory_is_no_outcome_of_a_timer(faulty: World) -> None:

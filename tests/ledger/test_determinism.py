@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from clinic import DAY, HOUR, clinic
 from ledger import planted
-from ledger.council import council, install, last_timer
+from ledger.council import council, install, timers
 from ledger.counting import Counting, Later, Misbehave, Other, Put
 from ledger.versions import Admit, Discharge, Ward1, Ward2
 from ledger.world import CONTRACTS, START, World
 
 from medchain.chain import Chain
+from medchain.encoding import MAX_VALUES, encode
 from medchain.ledger.contract import Contract
 from medchain.ledger.draft import Signed
-from medchain.ledger.entry import Kind
 from medchain.ledger.governance import Activate, AddAuthority, Governance, RemoveAuthority, SetParameter
+from medchain.records import encode_record
 from medchain.storage.memory import MemoryStore
 from medchain.testing import assert_deterministic
+from medchain.testing._execute import Executed, Workload
+from medchain.testing.determinism import _execute
 
 WORDS = (
     "aspirin",
@@ -125,6 +130,51 @@ def test_a_contract_that_nobody_finds(world: World) -> None:
         assert_deterministic(world.chain)
 
 
+def test_what_is_printed_does_not_count(world: World) -> None:
+    recorded(world, planted.Talking)
+    assert_deterministic(world.chain)
+
+
+class TestTheOtherProcess:
+    """What it may say, and what is made of its silence."""
+
+    @pytest.fixture
+    def says(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Put a program in its place that says something and ends."""
+
+        def say(out: bytes, error: str = "", code: int = 0) -> None:
+            (tmp_path / "out").write_bytes(out)
+            program = tmp_path / "program"
+            program.write_text(f"#!/bin/sh\ncat {tmp_path}/out\necho '{error}' >&2\nexit {code}\n")
+            program.chmod(0o700)
+            monkeypatch.setattr(sys, "executable", str(program))
+
+        return say
+
+    def test_a_block_of_more_values_than_other_documents_may_have(self, says: Callable[..., None]) -> None:
+        block = Executed((b"leaf",), [[b"key", b"value"]] * (MAX_VALUES // 3 + 1))
+        says(encode([encode_record(block)]))
+        assert _execute(b"", 1) == [block]
+
+    def test_more_leaves_than_that(self) -> None:
+        """They are read: it fails at the first, which is none."""
+        workload = Workload(tuple(sys.path), (), (b"",) * (MAX_VALUES + 1))
+        with pytest.raises(AssertionError, match="under seed 1 failed") as caught:
+            _execute(encode_record(workload), 1)
+        assert "execute(workload)" in str(caught.value)
+
+    def test_it_fails(self, says: Callable[..., None]) -> None:
+        says(encode([]), "out of luck", 1)
+        with pytest.raises(AssertionError, match=r"under seed 1 failed:\nout of luck"):
+            _execute(b"", 1)
+
+    def test_it_says_what_nobody_understands(self, says: Callable[..., None]) -> None:
+        for nonsense in (b"", b"hello", encode([b"hello"])):
+            says(nonsense)
+            with pytest.raises(AssertionError, match="under seed 1 tells cannot be read: "):
+                _execute(b"", 1)
+
+
 class TestBundled:
     """Recorded workloads of what medchain brings along."""
 
@@ -169,8 +219,7 @@ class TestBundled:
             chamber.chain.send(Ward2, Admit("a"), by=[chamber.anna])
             chamber.send(Misbehave("events"), chamber.anna)
             chamber.clock.now += 40 * DAY  # the open proposal expires, timers run
-            last_timer(chamber)
-            ran = [entry for _, entry in chamber.chain.entries() if entry.kind is Kind.TIMER]
+            ran = timers(chamber)
             assert {event.name for entry in ran for event in entry.outcome.events} == {
                 "added",
                 "closed",

@@ -225,6 +225,24 @@ class TestProposals:
         assert chamber.withdraw(proposal, chamber.anna).ok
         assert "decided" in names(chamber.approve(proposal, chamber.anna))
 
+    def test_who_has_approved_before_decides_when_all_have(self, chamber: Council) -> None:
+        """Else nobody could: after a removal and a lower threshold there may be nobody who has not approved."""
+        chamber.decide(SetParameter("authority_threshold", 3))
+        proposal = chamber.propose(SetParameter("proposal_ms", DAY), chamber.anna, chamber.berta)
+        assert chamber.approve(proposal, chamber.anna).code == "already-approved"
+        everybody = (chamber.anna, chamber.berta, chamber.clara)
+        assert chamber.govern(SetParameter("authority_threshold", 2), *everybody).ok
+        chamber.decide(RemoveAuthority(chamber.clara.party.id))
+        assert proposal in chamber.proposals
+        assert chamber.approve(proposal, chamber.clara).code == "not-an-authority"
+        receipt = chamber.approve(proposal, chamber.anna)
+        assert names(receipt) == ["approved", "decided", "parameter-changed"]
+        by = (chamber.anna.party.id,)
+        assert receipt.events[0].read(Approved) == Approved(proposal, by, 0)
+        assert set(receipt.events[1].read(Decided).by) == {chamber.anna.party.id, chamber.berta.party.id}
+        assert not chamber.proposals
+        assert not chamber.approvals
+
     def test_open_proposals_are_limited(self, chamber: Council) -> None:
         for number in range(PROPOSALS_LIMIT):
             last = chamber.propose(SetParameter("proposal_ms", DAY + number))
@@ -287,8 +305,61 @@ class TestAuthorities:
         assert chamber.govern(AddAuthority(chamber.clara.party.id), chamber.anna, chamber.berta, dora).ok
         assert len([key for key in chamber.approvals if key[0] == proposal]) == 2
         assert names(chamber.approve(proposal, chamber.clara))[1:] == ["decided", "parameter-changed"]
-        # A proposal without any approval left stays open until it expires.
-        assert chamber.approve(alone, dora).events[0].read(Approved).missing == 2
+        # A proposal without any approval left is closed.
+        assert chamber.approve(alone, dora).code == "unknown-proposal"
+        closed = [each.event for each in chamber.chain.events() if isinstance(each.event, Closed)]
+        assert closed == [Closed(alone, "abandoned")]
+
+    def test_a_removal_closes_whatever_nobody_else_approves(self, chamber: Council) -> None:
+        """However many that are: each is closed in an entry of its own."""
+        chamber.decide(SetParameter("authority_threshold", 3))
+        dora, all_three = chamber.register("dora"), (chamber.anna, chamber.berta, chamber.clara)
+        assert chamber.govern(AddAuthority(dora.party.id), *all_three).ok
+        for by in all_three:
+            for number in range(PROPOSALS_LIMIT):
+                proposal = chamber.propose(SetParameter("proposal_ms", DAY + number), by)
+                if by != chamber.clara:
+                    assert chamber.approve(proposal, chamber.clara).ok
+                if by != chamber.clara and (by, number) != (chamber.berta, 0):
+                    assert chamber.withdraw(proposal, by).ok
+        left = [key for key in chamber.approvals if key[1] == chamber.berta.party.id]
+        assert (len(chamber.proposals), len(left)) == (3 * PROPOSALS_LIMIT, 1)
+        receipt = chamber.govern(RemoveAuthority(chamber.clara.party.id), chamber.anna, chamber.berta, dora)
+        assert names(receipt) == ["decided", "authority-removed"]
+        chamber.send(Add(1), chamber.anna)
+        assert chamber.approvals == set(left)
+        assert set(chamber.proposals) == {left[0][0]}
+        reasons = [each.event.reason for each in chamber.chain.events() if isinstance(each.event, Closed)]
+        assert reasons == ["abandoned"] * (3 * PROPOSALS_LIMIT - 1)
+        chamber.clock.now += MONTH  # their timers come all the same, and find nothing
+        chamber.send(Add(1), chamber.anna)
+        assert not chamber.proposals
+
+    def test_one_who_approves_in_time_keeps_a_proposal(self, chamber: Council) -> None:
+        proposal = chamber.propose(SetParameter("proposal_ms", DAY), chamber.clara)
+        chamber.decide(AddAuthority(chamber.register("dora").party.id))
+        chamber.decide(SetParameter("authority_threshold", 3))
+        removal = chamber.body(
+            RemoveAuthority(chamber.clara.party.id),
+            *(each := (chamber.anna, chamber.berta, wallet("dora"))),
+            of=Governance,
+        )
+        approval = chamber.body(Approve(proposal), chamber.berta, of=Governance)
+        writer = chamber.chain._writer
+        assert writer is not None
+
+        def block() -> None:
+            with writer.begin() as builder:
+                assert builder.add(chamber.sign(removal, *each)).ok
+                assert builder.add(chamber.sign(approval, chamber.berta)).ok
+                made = builder.close()
+            writer.commit(made)
+
+        writer.engine.run(block)
+        timer = last_timer(chamber)
+        assert (timer.outcome.code, timer.outcome.events) == ("ok", ())
+        assert chamber.approvals == {(proposal, chamber.berta.party.id)}
+        assert set(chamber.proposals) == {proposal}
 
     def test_who_removes_itself_has_its_say(self, chamber: Council) -> None:
         proposal = chamber.propose(RemoveAuthority(chamber.anna.party.id))
@@ -428,7 +499,9 @@ class TestParameters:
             with pytest.raises(ValueError, match="name is not of the form"):
                 SetParameter(name, 1)
 
-    @pytest.mark.parametrize("name", ["proposal_ms", "timers_per_block", "transaction_bytes"])
+    @pytest.mark.parametrize(
+        "name", ["proposal_ms", "timer_interval_ms", "timers_per_block", "transaction_bytes"]
+    )
     def test_bounds(self, chamber: Council, name: str) -> None:
         bounds = PARAMETERS[name]
         for value in (bounds.least - 1, bounds.most + 1, 0, -1, 1 << 62, -(1 << 63)):

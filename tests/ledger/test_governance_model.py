@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from attrs import define, field
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from medchain.errors import ContractError
@@ -64,6 +64,7 @@ class Ledger:
             id=hashlib.sha256(str(self.count).encode()).digest(),
             chain=bytes(32),
             rows=overlay,
+            earliest=self.time,
         )
         contract = Governance(overlay)
         try:
@@ -132,6 +133,7 @@ class Model:
                 self.sets["authority"].remove(party)
                 for _, approvals, _ in self.open.values():
                     approvals.discard(party)
+                self.open = {id: each for id, each in self.open.items() if each[1]}
             case RemoveGateMember(party):
                 self.sets["gate"].remove(party)
             case SetParameter(_, value):
@@ -152,9 +154,9 @@ class Model:
         if not signers or not set(signers) <= self.sets["authority"] or id not in self.open:
             return False
         action, approvals, _ = self.open[id]
-        if approvals & set(signers):
+        if len(approvals) < self.thresholds["authority"] and approvals & set(signers):
             return False
-        if len(approvals) + len(signers) >= self.thresholds["authority"]:
+        if len(approvals | set(signers)) >= self.thresholds["authority"]:
             if not self.possible(action):
                 return False
             del self.open[id]
@@ -197,8 +199,25 @@ steps = st.one_of(
 )
 
 
+A, B, C = (party.id for party in PEOPLE[:3])
+THREE = [("decide", AddAuthority(B), ()), ("decide", AddAuthority(C), ())]
+
+
+def threshold(value: int) -> Any:
+    return ("decide", SetParameter("authority_threshold", value), ())
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(steps, max_size=40))
+@example(  # nobody is left who approves
+    [*THREE, threshold(2), ("propose", AddGateMember(B), (C,)), ("propose", RemoveAuthority(C), (A, B))]
+)
+@example(  # nobody is left who has not approved
+    [
+        *(*THREE, threshold(3), ("propose", AddGateMember(B), (A, B)), threshold(2)),
+        *(("propose", RemoveAuthority(C), (A, B)), ("approve", 0, (A,))),
+    ]
+)
 def test_it_does_what_the_model_does(script: list[Any]) -> None:
     ledger, model = Ledger(), Model()
     for verb, what, by in script:
@@ -215,6 +234,7 @@ def test_it_does_what_the_model_does(script: list[Any]) -> None:
             id = ids[what % len(ids)]
             code, _ = ledger.run({"approve": Approve, "withdraw": Withdraw}[verb](id), *by)
             assert getattr(model, verb)(id, by) == (code == "ok"), code
+        ledger.wait(0)
         assert ledger.state() == model.state()
         for members, threshold in zip(ledger.state()[:2], ledger.state()[2], strict=True):
             assert 1 <= threshold <= len(members)

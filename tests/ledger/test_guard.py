@@ -152,6 +152,15 @@ OFFENCES: dict[str, tuple[dict[str, str], str]] = {
     "builtins by name": ({"top": "import builtins", "body": "builtins.id(1)"}, DEPENDS),
     "setattr": ({"body": "setattr(message, 'number', 1)"}, DEPENDS),
     "exit": ({"body": "raise SystemExit"}, DEPENDS),
+    "an error that nobody catches": (
+        {"top": "class Odd(BaseException): pass", "body": "raise Odd"},
+        "no Exception",
+    ),
+    "one from elsewhere": (
+        {"top": "from _pytest.outcomes import OutcomeException", "body": "raise OutcomeException"},
+        "no Exception",
+    ),
+    "a group of them": ({"body": "raise BaseExceptionGroup('x', [ValueError()])"}, "no Exception"),
     # floats
     "a float": ({"body": "message.number * 1.5"}, "a float"),
     "a float in a constant": ({"top": "RATE = 1.5", "body": "message.number * RATE"}, "a float"),
@@ -162,6 +171,16 @@ OFFENCES: dict[str, tuple[dict[str, str], str]] = {
     "a root": ({"body": "math.sqrt(2)"}, "gives a float"),
     "a root by name": ({"top": "from math import sqrt", "body": "sqrt(2)"}, "gives a float"),
     "pi": ({"body": "math.pi"}, "a float"),
+    "a power below zero": ({"body": "2 ** -1"}, "gives a float"),
+    "one by a name": ({"body": "10 ** -message.number"}, "gives a float"),
+    "one in place": ({"body": "x = 2\nx **= -1"}, "gives a float"),
+    "one by a function": ({"body": "pow(2, -1)"}, "gives a float"),
+    "one by an operator": ({"body": "operator.pow(2, -1)"}, "gives a float"),
+    "one by a method": ({"body": "(5).__pow__(-1)"}, "may give a float"),
+    "division by a method": ({"body": "(1).__truediv__(3)"}, "may give a float"),
+    "division by a method of a class": ({"body": "int.__rtruediv__(3, 1)"}, "may give a float"),
+    "division in place by name": ({"body": "operator.itruediv(1, 2)"}, "makes a float"),
+    "a float by a method": ({"body": "message.number.__float__()"}, "may give a float"),
     # what outlives the execution
     "a global": ({"top": "seen = 0", "body": "global seen\nseen += 1"}, "global has no place"),
     "a global list": ({"top": "seen = []", "body": "seen.append(1)"}, "for all executions"),
@@ -233,6 +252,41 @@ OFFENCES: dict[str, tuple[dict[str, str], str]] = {
     "yielded": ({"helper": "yield from set(words)"}, "the order of the set"),
     "given": (
         {"top": "def go(some: set[str]):\n    return list(some)", "body": "go(words)"},
+        "the order of the set",
+    ),
+    "in a text": ({"body": "str(set(words))"}, "the order of the set"),
+    "in its repr": ({"body": "repr({*words})"}, "the order of the set"),
+    "in an f-string": ({"body": "s = set(words)\nf'{s}'"}, "the order of the set"),
+    "in an f-string with a form": ({"body": "s = set(words)\nf'{s!r:>9}'"}, "the order of the set"),
+    "formatted": ({"body": "'{}'.format(set(words))"}, "the order of the set"),
+    "formatted by a name": ({"body": "'{s}'.format(s=set(words))"}, "the order of the set"),
+    "formatted by a builtin": ({"body": "format(set(words))"}, "the order of the set"),
+    "formatted by percent": ({"body": "'%s' % set(words)"}, "the order of the set"),
+    "formatted in a tuple": ({"body": "'%s' % (set(words),)"}, "the order of the set"),
+    "formatted in a dict": ({"body": "'%(s)s' % {'s': set(words)}"}, "the order of the set"),
+    "in the text of a tuple": ({"body": "str((1, [set(words)]))"}, "the order of the set"),
+    "by its own methods": ({"body": "s = set(words)\ns.__repr__(), s.__iter__()"}, "the order of the set"),
+    "as bytes": ({"body": "bytes({len(w) for w in words})"}, "the order of the set"),
+    "in a deque": ({"body": "collections.deque(set(words))"}, "the order of the set"),
+    "counted": ({"body": "collections.Counter(set(words))"}, "the order of the set"),
+    "chained": ({"body": "itertools.chain(set(words))"}, "the order of the set"),
+    "sliced": ({"body": "itertools.islice(set(words), 1)"}, "the order of the set"),
+    "reduced": ({"body": "functools.reduce(operator.add, set(words))"}, "the order of the set"),
+    "added up": ({"body": "sum({(w,) for w in words}, ())"}, "the order of the set"),
+    "added up by a name": ({"body": "sum({(w,) for w in words}, start=())"}, "the order of the set"),
+    "added up from a generator": ({"body": "sum(((w,) for w in set(words)), ())"}, "the order of the set"),
+    "copied": (
+        {"top": "import copy", "body": "[w for w in words]\ncopy.copy(set(words))"},
+        "the order of the set",
+    ),
+    "put into a list": ({"body": "found = []\nfound.extend(set(words))"}, "the order of the set"),
+    "put into a dict": (
+        {"body": "found = {}\nfound.update({(w, 1) for w in words})"},
+        "the order of the set",
+    ),
+    "the smallest set of some": ({"body": "min({frozenset([w]) for w in words})"}, "the order of the set"),
+    "passed on": (
+        {"helper": "list(words)", "body": "self.help_out(context, set(words))"},
         "the order of the set",
     ),
     # found elsewhere
@@ -315,6 +369,16 @@ HARMLESS: dict[str, dict[str, str]] = {
     "lists of its own": {"body": "found = []\nfound.append(1)\nfound[0] = 2\nself.note = found"},
     "its rows": {"body": "self.rows['x'] = Row(1)\nfor key in self.rows:\n    pass\ndel self.rows['x']"},
     "members": {"body": "s = set(words)\n'a' in s, len(s), s <= {'a'}, s == s, s | s"},
+    "sets among sets": {
+        "body": "s = {frozenset('a')}\ns.add(frozenset(words))\ns.update({frozenset(words)})\n"
+        "s.issubset({1}), s.isdisjoint({1}), set.union(s, {1}), s.union({1}, {2}), len(s.copy())"
+    },
+    "whether a set is empty": {
+        "body": "s = set(words)\nbool(s), isinstance(s, set), not s\ncontext.require(s - {'a'}, 'no')"
+    },
+    "the number in a text": {"body": "s = set(words)\nstr(len(s)), f'{len(s)}', '%d' % len(s), 7 % len(s)"},
+    "lists of sets": {"body": "sorted([{1}, {2}], key=len), max([{1}, {2}], key=len)"},
+    "powers": {"body": "2 ** 3, pow(2, -1, 7), pow(2, 3), 2 ** message.number, -2 ** 2"},
     "a sorted set": {"body": "for word in sorted(set(words)):\n    pass"},
     "what has no order": {
         "body": "min(set(words)), sum({1, 2}), any(w for w in set(words)), {w for w in set(words)}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 from ledger import naive
-from ledger.counting import Add, Added, Counting, NoteRow, Other, Put, TotalRow
+from ledger.counting import Add, Added, Counting, Misbehave, NoteRow, Other, Put, TotalRow
 from ledger.world import START, World
 
 import medchain as mc
@@ -19,7 +19,7 @@ from medchain.ledger.keys import Keys, PartyRow
 from medchain.ledger.note import NoteSigner
 from medchain.ledger.proof import LogProof, StateExtra, extra_bytes, read_extra
 from medchain.ledger.trust import Trust
-from medchain.ledger.verify import AsOf, moment
+from medchain.ledger.verify import AsOf, Row, moment
 from medchain.merkle import Head
 
 SPECIFIED = """c2sp.org/tlog-proof@v1
@@ -114,6 +114,43 @@ class TestEntries:
         with pytest.raises(MalformedProof, match="holds no"):
             mc.verify(proof, Claimed, trust=world.chain.trust)
 
+    def test_which_of_several_events(self, world: World) -> None:
+        """Each is proved by its number; without one, the first is not passed off as the one that is meant."""
+        receipt = world.send(Misbehave("three events"), world.authority)
+        proof, trust = world.chain.prove(receipt), world.chain.trust
+        logged = [each for each in world.chain.events() if each.entry == receipt.index]
+        assert [each.event.total for each in logged] == [1_001, 0, 1, 2]
+        for each in logged:
+            assert mc.verify(proof, Added, trust=trust, number=each.number).value == each.event
+        with pytest.raises(
+            VerificationError, match=r"4 times Added: say which by number=, of \[0, 1, 2, 3\]"
+        ):
+            mc.verify(proof, Added, trust=trust)
+        single = world.chain.prove(world.send(Add(1), world.authority))
+        assert (
+            mc.verify(single, Added, trust=trust, number=0).value
+            == mc.verify(single, Added, trust=trust).value
+        )
+        for shown in (single, world.chain.prove(0)):
+            with pytest.raises(MalformedProof):
+                mc.verify(shown, Added, trust=trust, number=1)
+
+    def test_a_number_of_what_is_no_event(self, world: World) -> None:
+        proof, trust = world.chain.prove(1), world.chain.trust
+        for kind in (Entry, Header, TotalRow, Row, mc.Absent):
+            with pytest.raises(ValueError, match="number="):
+                mc.verify(proof, kind, trust=trust, number=0)  # type: ignore[type-var]
+        with pytest.raises(ValueError, match="number="):
+            mc.verify(proof, Added, trust=trust, number=-1)
+        for number in (True, "0", 0.0):
+            with pytest.raises(TypeError, match="number"):
+                mc.verify(proof, Added, trust=trust, number=number)  # type: ignore[arg-type]
+
+    def test_a_kind_that_is_no_class(self, world: World) -> None:
+        for kind in (Counting.notes, "Entry", None, Entry | Header):
+            with pytest.raises(TypeError, match="named by a class"):
+                mc.verify(world.chain.prove(0), kind, trust=world.chain.trust)  # type: ignore[arg-type]
+
     def test_trust(self, world: World) -> None:
         proof = world.chain.prove(world.send(Add(7), world.authority))
         other = World.make()
@@ -186,6 +223,58 @@ class TestState:
         proof = world.chain.prove_state(Counting.notes, "x")
         with pytest.raises(MalformedProof, match=r"counting\.notes, not a Forged"):
             mc.verify(proof, Forged, trust=world.chain.trust)
+
+    def test_a_row_is_not_taken_for_an_event(self, world: World) -> None:
+        """A chain on which no `Told` was ever emitted; its rows have the form of one."""
+        from medchain.ledger.contract import Contract
+
+        @frozen
+        class Told:
+            text: str
+
+        class Teller(Contract):
+            name = "teller"
+            events = (Told,)
+
+        @frozen
+        class Nobodys:
+            text: str
+
+        world.send(Put("x", "1"), world.authority)
+        proof = world.chain.prove_state(Counting.notes, "x")
+        assert mc.verify(proof, NoteRow, trust=world.chain.trust).value == NoteRow("1")
+        for kind in (Told, Nobodys, Entry, Header):
+            with pytest.raises(MalformedProof, match=rf"counting\.notes, not a {kind.__name__}"):
+                mc.verify(proof, kind, trust=world.chain.trust)  # type: ignore[type-var]
+
+    def test_a_class_that_is_a_row_and_an_event_is_read_by_its_table(self, world: World) -> None:
+        from medchain.ledger.contract import Contract
+        from medchain.ledger.tables import Table
+
+        @frozen
+        class Both:
+            text: str
+
+        class Notes(Contract):
+            name = "counting"
+            events = (Both,)
+            notes = Table(Both)
+
+        world.send(Put("x", "1"), world.authority)
+        proof = world.chain.prove_state(Counting.notes, "x")
+        assert mc.verify_state(proof, Notes.notes, "x", trust=world.chain.trust).value == Both("1")
+        with pytest.raises(MalformedProof, match="not a Both"):
+            mc.verify(proof, Both, trust=world.chain.trust)
+
+    def test_any_row_as_a_plain_value(self, world: World) -> None:
+        world.send(Put("x", "1"), world.authority)
+        trust = world.chain.trust
+        found = mc.verify(world.chain.prove_state(Counting.notes, "x"), Row, trust=trust)
+        assert found.value == Row("counting", "notes", "x", {"text": "1"})
+        assert found.place == ("counting", "notes", "x")
+        for proof in (world.chain.prove_absent(Counting.notes, "y"), world.chain.prove(1)):
+            with pytest.raises(MalformedProof):
+                mc.verify(proof, Row, trust=trust)
 
     def test_lies_in_the_extra_line(self, world: World) -> None:
         """The extra line is not authenticated: whatever a server writes there, only the truth passes."""
@@ -289,6 +378,19 @@ class TestForm:
             with pytest.raises(MalformedProof):
                 mc.verify(data, Entry, trust=world.chain.trust)
 
+    def test_what_is_neither_text_nor_bytes(self, world: World) -> None:
+        proof, trust = world.chain.prove(0), world.chain.trust
+        assert mc.verify(bytearray(proof), Header, trust=trust).value == world.chain.header(0)  # type: ignore[arg-type]
+        for data in (memoryview(proof), None, 5, [proof], LogProof.parse(proof)):
+            for read in (
+                lambda data: mc.verify(data, Header, trust=trust),
+                lambda data: mc.verify_state(data, Counting.notes, "x", trust=trust),
+                mc.Checkpoint.parse,
+                Trust.parse,
+            ):
+                with pytest.raises(TypeError, match="is text or bytes, not"):
+                    read(data)
+
     def test_extra_lines_of_others(self, world: World) -> None:
         good = LogProof.parse(world.chain.prove(0))
         for extra in (b"", b"x", encode(None), encode({}), encode({"kind": "entry"}), encode([good.extra])):
@@ -318,7 +420,7 @@ class TestForm:
                 mc.verify(bytes(proof), Entry, trust=world.chain.trust)
 
 
-def test_consistency(world: World) -> None:
+def test_consistency_of_sizes(world: World) -> None:
     for number in range(40):
         world.send(Add(number), world.authority)
     head = world.chain.head

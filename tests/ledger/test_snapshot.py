@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import random
 import shutil
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from ledger.counting import Add, Counting, Later, Put
-from ledger.world import CONTRACTS, Clock, World, wallet
+from ledger.world import CONTRACTS, Clock, World, content, copy, wallet
 
 import medchain as mc
+from medchain._opening import check_vacant
 from medchain._snapshots import open_snapshot
 from medchain.chain import Chain
 from medchain.errors import (
@@ -22,10 +25,13 @@ from medchain.errors import (
     StorageError,
     VerificationError,
 )
+from medchain.ledger import transition, versions
 from medchain.ledger.archive import Archive
+from medchain.ledger.contract import Contract
 from medchain.ledger.draft import Signed
-from medchain.ledger.restoring import restore
+from medchain.ledger.restoring import UNFINISHED, restore
 from medchain.ledger.snapshot import SnapshotReader
+from medchain.storage.api import Batch
 from medchain.storage.mark import Mark
 from medchain.storage.memory import MemoryStore
 
@@ -131,6 +137,105 @@ def test_taken_while_blocks_go_on(world: World, tmp_path: Path) -> None:
     assert heads == sorted(heads)
 
 
+def reader_beside(world: World, contracts: Sequence[type[Contract]] = CONTRACTS) -> Chain:
+    """The same chain, open for reading."""
+    return Chain.open("here", store=world.chain._archive.store, contracts=contracts, blobs=world.chain.blobs)
+
+
+def test_a_reader_takes_the_last_block_that_the_writer_has_signed(world: World, tmp_path: Path) -> None:
+    """Byte for byte what the writer took when it signed, whatever came, changed, went and came back since."""
+    rng = random.Random(11)
+    ann, reader = world.register("ann"), reader_beside(world)
+    names = [f"note {number}" for number in range(120)]
+    for name in names[:90]:
+        world.send(Put(name, name), world.authority)
+    signed, later = tmp_path / "signed", tmp_path / "later"
+    for _ in range(8):
+        world.send(Later(world.clock.now + 120_000, 5), ann)
+        world.chain.snapshot(signed)
+        head = world.chain.head
+        for number in range(25):
+            name = rng.choice(names[60:])
+            world.send(Put(name, rng.choice(("a", "b", name, None))), rng.choice((ann, world.authority)))
+            if number in (0, 7, 24):
+                assert reader.snapshot(later).log == head
+                assert later.read_bytes() == signed.read_bytes()
+        world.clock.now += 180_000
+        world.send(Add(1, (ann.party.id,)), ann)  # and the timer is due, of which the table held no other
+        found = reader.snapshot(later)
+        assert later.read_bytes() == signed.read_bytes()
+        assert (found.log, found.height) == (head, reader.header(None).height - 26)
+    assert restored(later, world, tmp_path).head == head
+
+
+def test_a_reader_beside_a_restored_chain(world: World, tmp_path: Path) -> None:
+    filled(world)
+    file, store, mark = tmp_path / "snapshot", MemoryStore(), tmp_path / "mark"
+    world.chain.snapshot(file)
+    Mark(mark, chain_id=world.chain.id).advance(world.chain.head)
+    where = {"contracts": CONTRACTS, "store": store, "blobs": world.chain.blobs}
+    reader = Chain.restore(tmp_path, file, trust=world.chain.trust, **where)  # type: ignore[arg-type]
+    clock = Clock(world.clock.now)
+    with Chain.open(tmp_path, authority=world.authority, mark=mark, clock=clock, **where) as again:  # type: ignore[arg-type]
+        for number in range(20):
+            again.send(Counting, Put(f"note {number}", None if number % 3 else "new"), by=[world.authority])
+        reader.snapshot(tmp_path / "second")
+    assert (tmp_path / "second").read_bytes() == file.read_bytes()
+
+
+def test_a_writer_that_has_not_signed_for_too_long(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (transition, versions):
+        monkeypatch.setattr(module, "KEPT_VERSIONS", 6)
+    reader = reader_beside(world)
+    world.chain.checkpoint()
+    for number in range(5):
+        world.send(Put("x", str(number)), world.authority)
+    reader.snapshot(tmp_path / "snapshot")
+    world.send(Put("x", "y"), world.authority)
+    with pytest.raises(
+        StorageError, match=r"let the writer sign more often \(docs/how-to/several-web-workers"
+    ):
+        reader.snapshot(tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_row_that_has_gone_from_a_table_that_nobody_here_knows(world: World, tmp_path: Path) -> None:
+    world.send(Put("x", "1"), world.authority)
+    world.chain.snapshot(tmp_path / "signed")
+    world.send(Put("x", None), world.authority)
+    with pytest.raises(StorageError, match="table that no contract here has"):
+        reader_beside(world, ()).snapshot(tmp_path / "later")
+    world.send(Put("y", "1"), world.authority)  # now the table has rows
+    reader_beside(world, ()).snapshot(tmp_path / "later")
+    assert (tmp_path / "later").read_bytes() == (tmp_path / "signed").read_bytes()
+
+
+def test_rows_that_are_not_what_they_were_are_noticed(world: World, tmp_path: Path) -> None:
+    for number in range(50):
+        world.send(Put(f"note {number}", "1"), world.authority)
+    world.chain.checkpoint()
+    world.send(Put("note 7", "2"), world.authority)
+    world.send(Put("note 8", None), world.authority)
+    pairs = content(world.chain)
+    replaced = [key for key in pairs if key[:1] == b"u" and b"note" in pairs[key]]
+    assert len(replaced) == 2
+    changes: list[Callable[[dict[bytes, bytes]], object]] = [
+        lambda kept: kept.pop(replaced[0]),
+        lambda kept: kept.update({replaced[1]: kept[replaced[1]] + b"x"}),
+        lambda kept: kept.pop(next(key for key in kept if key.startswith(b"rcounting\0notes\0"))),
+    ]
+    for change in changes:
+        changed = dict(pairs)
+        change(changed)
+        reader = Chain.open("here", store=copy(changed), contracts=CONTRACTS, blobs=world.chain.blobs)
+        with pytest.raises(InvalidBlock):
+            reader.snapshot(tmp_path / "snapshot")
+    reader = Chain.open("here", store=copy(pairs), contracts=CONTRACTS, blobs=world.chain.blobs)
+    reader.snapshot(tmp_path / "snapshot")
+
+
 def test_on_disk(tmp_path: Path) -> None:
     """Taken by a reader beside the writer; restored elsewhere; a mark that is ahead, or missing, keeps it read-only."""
     authority, mark = wallet("authority"), tmp_path / "mark"
@@ -204,21 +309,86 @@ def restored_by(world: World, file: Path, tmp_path: Path) -> Chain:
     return restored(file, world, tmp_path)
 
 
-def test_broken_off_and_begun_anew(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_store_with_other_data_is_left_as_it_is(world: World, tmp_path: Path, damaged: bool) -> None:
+    filled(world)
+    file, store = tmp_path / "snapshot", MemoryStore()
+    world.chain.snapshot(file)
+    if damaged:
+        file.write_bytes(file.read_bytes()[:-3])
+    precious = Batch()
+    precious.put(b"my/precious", b"1")
+    store.commit(precious)
+    with pytest.raises(StorageError, match="something else already"):
+        Chain.restore(tmp_path, file, trust=world.chain.trust, contracts=CONTRACTS, store=store)
+    assert list(store.scan()) == [(b"my/precious", b"1")]
+    with pytest.raises(StorageError, match="something else already"):
+        check_vacant(Archive(store), "here")
+
+
+def test_a_damaged_snapshot_is_known_before_the_store_is_touched(world: World, tmp_path: Path) -> None:
+    filled(world)
+    file = tmp_path / "snapshot"
+    world.chain.snapshot(file)
+    data = file.read_bytes()
+    for bad in (data[:-1] + bytes([data[-1] ^ 1]), data[:-3], data + b"x"):
+        store = MemoryStore()
+        with pytest.raises((EncodingError, InvalidBlock)):
+            restore(store, SnapshotReader(io.BytesIO(bad), world.chain.trust))
+        assert Archive(store).empty
+    file.write_bytes(data[:50])
+    with pytest.raises(EncodingError):
+        Chain.restore(tmp_path / "again", file, trust=world.chain.trust)
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_snapshot_that_changes_while_it_is_read(world: World, tmp_path: Path) -> None:
+    """It was verified, and then another took its place: no chain comes of it."""
+    filled(world)
+    file, store = tmp_path / "snapshot", MemoryStore()
+    world.chain.snapshot(file)
+    source = io.BytesIO(file.read_bytes())
+
+    def change(done: int, total: int | None) -> None:
+        if done == (total or 0) // 2:
+            source.seek(-1, io.SEEK_END)
+            [last] = source.read()
+            source.seek(-1, io.SEEK_END)
+            source.write(bytes([last ^ 1]))
+
+    with pytest.raises(StorageError, match="has changed while it was read"):
+        restore(store, SnapshotReader(source, world.chain.trust), change)
+    with pytest.raises(NotAChain):
+        Archive(store).check_format()
+
+
+@pytest.mark.parametrize("share", [0.5, 1])
+def test_broken_off_and_begun_anew(world: World, tmp_path: Path, share: float) -> None:
+    """While the snapshot is verified, or while it is written."""
     filled(world)
     file, store = tmp_path / "snapshot", MemoryStore()
     world.chain.snapshot(file)
 
     def stop(done: int, total: int | None) -> None:
-        raise KeyboardInterrupt
+        if done == share * (total or 0):
+            raise KeyboardInterrupt
 
     with open_snapshot(file, world.chain.trust) as snapshot, pytest.raises(KeyboardInterrupt):
         restore(store, snapshot, stop)
     with pytest.raises(NotAChain):
         Archive(store).check_format()
+    assert Archive(store).empty is (share < 1)
+    if share == 1:
+        with pytest.raises(StorageError, match="restored in part"):
+            check_vacant(Archive(store), "here")
     where = {"contracts": CONTRACTS, "store": store, "blobs": world.chain.blobs}
     again = Chain.restore(tmp_path, file, trust=world.chain.trust, **where)  # type: ignore[arg-type]
     assert again.head == world.chain.head
+    assert store.get(UNFINISHED) is None
+    with open_snapshot(file, world.chain.trust) as snapshot:
+        clean = MemoryStore()
+        restore(clean, snapshot)
+    assert list(store.scan()) == list(clean.scan())
     with pytest.raises(StorageError, match="cannot read"):
         Chain.restore(tmp_path, tmp_path / "none", trust=world.chain.trust, store=MemoryStore())
     with pytest.raises(StorageError):

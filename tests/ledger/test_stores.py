@@ -10,9 +10,12 @@ from ledger.world import CONTRACTS, START, Clock, World, content, wallet
 from processes import put
 from stores import ALL, LASTING, Place
 
+import medchain as mc
 from medchain.chain import Chain
 from medchain.errors import Locked, NotAChain, StorageError
-from medchain.storage import MemoryStore, Store, copy_store
+from medchain.keys.wallet import Wallet
+from medchain.ledger.keys import Keys
+from medchain.storage import MemoryStore, Snapshot, Store, copy_store
 from medchain.testing import FaultStore, faults
 
 
@@ -73,6 +76,54 @@ def test_a_chain_lives_on_any_store(tmp_path: Path, kind: str) -> None:
             assert reader.head == chain.head
         with pytest.raises(Locked):
             place.open()
+
+
+class Watched(MemoryStore):
+    """A store that counts the moments that are open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moments: list[Snapshot] = []
+
+    def _snapshot(self) -> Snapshot:
+        self.moments.append(super()._snapshot())
+        return self.moments[-1]
+
+    @property
+    def open(self) -> int:
+        return sum(not moment._closed for moment in self.moments)
+
+
+def test_nothing_stays_open_while_a_loop_over_rows_goes_on(tmp_path: Path) -> None:
+    store = Watched()
+    with chain_in(store, tmp_path).chain as chain:
+        parties = chain.table(Keys.parties)
+        newcomers = [Wallet.generate() for _ in range(100)]
+        mc.Parties(chain).register(*newcomers, by=wallet("authority"))
+        for bounds in ({}, {"reverse": True}):
+            given = []
+            for id in parties.keys(**bounds):
+                assert store.open == 0
+                given.append(id)
+            assert given == sorted(given, reverse=bool(bounds))
+            assert len(given) == len(parties) == 102
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_loop_over_rows_may_write(tmp_path: Path, kind: str) -> None:
+    world = chain_in(Place(kind, tmp_path / "store").open(), tmp_path)
+    with world.chain as chain:
+        mc.Parties(chain).register(*(Wallet.generate() for _ in range(70)), by=world.authority)
+        before = set(chain.table(Keys.parties))
+        seen = []
+        for id, _ in chain.table(Keys.parties).items():
+            mc.Parties(chain).register(Wallet.generate(), by=world.authority)
+            seen.append(id)
+            if len(seen) == 400:
+                break
+        assert len(set(seen)) == len(seen)
+        assert before <= set(seen)
+        chain.audit()
 
 
 @pytest.mark.parametrize("second", LASTING)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+from attrs import frozen
+from ledger.council import timers
 from ledger.counting import Add, Added, Counting, Later, Misbehave, NoteRow, Other, Put, TotalRow, Undeclared
 from ledger.world import START, Clock, World, wallet
 
 from medchain.chain import Chain
 from medchain.errors import ConsensusError, InvalidTransaction
+from medchain.ledger.contract import Context, Contract, handles
 from medchain.ledger.entry import LEAF_LIMIT, Entry, Kind
-from medchain.ledger.governance import PARAMETERS
+from medchain.ledger.governance import PARAMETERS, Governance, SetParameter
 from medchain.ledger.registry import Registry
 from medchain.ledger.system import LedgerTables
+from medchain.ledger.tables import Table
 from medchain.ledger.transaction import TRANSACTION_LIMIT
 from medchain.merkle import LogTree, leaf_hash
 
@@ -107,6 +113,39 @@ def _root(size: int, nodes: tuple[bytes, ...]) -> bytes:
     return CompactRange(size, nodes).root
 
 
+@frozen
+class Call:
+    """Answer with the same, at the time that is asked for."""
+
+    at: int
+
+
+class Echo(Contract):
+    """Answers its own timer, as soon as it may."""
+
+    name = "echo"
+    calls = Table(NoteRow)
+
+    @handles(Call)
+    def call(self, context: Context, message: Call) -> None:
+        context.schedule(message.at, message)
+
+
+def run_timers(world: World) -> None:
+    """Make a block of what is due, if anything is and the engine has not made it already."""
+    writer = world.chain._writer
+    assert writer is not None
+
+    def make() -> None:
+        with writer.begin() as builder:
+            builder.run_timers()
+            block = None if builder.empty else builder.close()
+        if block is not None:
+            writer.commit(block)
+
+    writer.engine.run(make)
+
+
 class TestTimers:
     def test_run_when_due_in_order_of_time_and_id(self, world: World) -> None:
         for at, amount in (
@@ -120,10 +159,9 @@ class TestTimers:
         assert len(world.chain.table(LedgerTables.timers)) == 5
         expected = [key for key in world.chain.table(LedgerTables.timers) if key[0] <= START + 30]
         world.clock.now = START + 30
-        receipt = world.send(Add(1), world.authority)
-        ran = [entry(world, index) for index in range(receipt.index - 4, receipt.index)]
-        assert [each.kind for each in ran] == [Kind.TIMER] * 4
+        ran = timers(world)
         assert [each.index for each in ran] == [0, 1, 2, 3]
+        assert len({each.height for each in ran}) == 1
         from medchain.encoding import decode
 
         contents = [decode(each.content) for each in ran]
@@ -134,9 +172,8 @@ class TestTimers:
     def test_a_crash_is_logged_and_consumes_the_timer(self, world: World) -> None:
         world.send(Later(START + 1, 13), world.authority)
         world.clock.now += 1
-        receipt = world.send(Add(1), world.authority)
-        logged = entry(world, receipt.index - 1)
-        assert (logged.kind, logged.outcome.code, logged.outcome.events) == (Kind.TIMER, "internal", ())
+        [logged] = timers(world)
+        assert (logged.outcome.code, logged.outcome.events) == ("internal", ())
         assert len(world.chain.table(LedgerTables.timers)) == 0
         assert bytes(32) not in world.chain.table(Counting.totals)
 
@@ -144,6 +181,40 @@ class TestTimers:
         world.send(Later(-5, 2), world.authority)
         world.send(Add(1), world.authority)
         assert world.chain.table(Counting.totals)[bytes(32)].total == 2
+
+    def test_what_a_timer_sets_waits_for_an_interval(self) -> None:
+        """Else one message would make blocks for ever on a chain that rests."""
+        world = World.make([Echo])
+        interval = PARAMETERS["timer_interval_ms"].default
+
+        def due() -> list[int]:
+            return [(at - START) // interval for at, _ in world.chain.table(LedgerTables.timers)]
+
+        for at in (START, START + interval, START + 5 * interval):
+            world.chain.send(Echo, Call(at), by=[world.authority])
+        run_timers(world)
+        assert due() == [1, 1, 5]
+        heights = []
+        for step in (interval - 1, 1, interval - 1, 1):
+            world.clock.now += step
+            run_timers(world)
+            heights.append(world.chain.height)
+        assert [after - before for before, after in itertools.pairwise(heights)] == [1, 0, 1]
+        assert due() == [3, 3, 5]
+        world.clock.now = START + 50 * interval  # one that is late does not make up for what it has missed
+        run_timers(world)
+        assert due() == [51, 51, 51]
+        assert world.chain.audit()
+        world.chain.close()
+
+    def test_the_interval_is_a_parameter(self) -> None:
+        world = World.make([Echo])
+        world.chain.send(Governance, SetParameter("timer_interval_ms", 5_000), by=[world.authority])
+        world.chain.send(Echo, Call(START), by=[world.authority])
+        run_timers(world)
+        assert [at for at, _ in world.chain.table(LedgerTables.timers)] == [START + 5_000]
+        assert world.chain.audit()
+        world.chain.close()
 
     def test_at_most_a_thousand_in_a_block(self, world: World) -> None:
         limit = PARAMETERS["timers_per_block"].default
@@ -156,11 +227,16 @@ class TestTimers:
             block = builder.close()
         writer.commit(block)
         world.clock.now += 1
-        first = world.send(Add(1), world.authority)
-        header = world.chain.header(first.height)
-        kinds = [entry(world, index).kind for index in range(header.first, first.index + 1)]
-        assert kinds == [Kind.TIMER] * limit + [Kind.TRANSACTION]
-        world.send(Add(1), world.authority)
+        for _ in range(2):  # the first may find that a block was cut for the timers alone
+            world.send(Add(1), world.authority)
+        kinds: dict[int, list[Kind]] = {}
+        for _, each in world.chain.entries():
+            kinds.setdefault(each.height, []).append(each.kind)
+        ran = [block.count(Kind.TIMER) for block in kinds.values() if Kind.TIMER in block]
+        assert ran == [limit, 5]
+        assert all(
+            block == sorted(block, key=lambda kind: kind is not Kind.TIMER) for block in kinds.values()
+        )
         assert world.chain.table(Counting.totals)[bytes(32)].total == limit + 5
         assert world.chain.audit().outcomes["timer", "ok"] == limit + 5
 

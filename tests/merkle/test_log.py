@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medchain import _native
+from medchain.errors import MalformedProof
 from medchain.merkle import (
     EMPTY_ROOT,
     CompactRange,
@@ -63,6 +64,19 @@ def test_agrees_with_the_recursive_definition(tree: LogTree, size: int) -> None:
         assert list(tree.prove_inclusion(index, size).path) == oracles.log_path(index, leaves)
     for old in range(1, size + 1):
         assert list(tree.prove_consistency(old, size).path) == oracles.log_consistency(old, leaves)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 64, 65, 100, SIZES])
+def test_an_inclusion_proof_shows_the_tree_that_ends_with_its_leaf(tree: LogTree, size: int) -> None:
+    for index in range(size):
+        proof = tree.prove_inclusion(index, size)
+        assert proof.root_up_to(leaf_hash(LEAVES[index])) == oracles.log_root(LEAVES[: index + 1])
+        for path in (proof.path[:-1], (*proof.path, bytes(32))):
+            if path != proof.path:
+                with pytest.raises(MalformedProof):
+                    InclusionProof(index, size, path).root_up_to(leaf_hash(LEAVES[index]))
+    with pytest.raises(MalformedProof):
+        InclusionProof(size, size, ()).root_up_to(bytes(32))
 
 
 def test_root_of_the_empty_tree() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import oracles
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from medchain._native import packed as native
 from medchain.errors import InvalidBlock
-from medchain.merkle import EMPTY_MAP, MapProof, SparseMap
+from medchain.merkle import EMPTY_MAP, MapProof, SparseMap, packed
 from medchain.merkle.packed import MapUpdate, PackedMap, least_version, node_key
 
 Changes = Mapping[bytes, bytes | None]
@@ -123,7 +124,20 @@ def test_a_batch_reads_and_writes_little() -> None:
     assert nodes.calls - before <= 4, "one call a level"
     before = nodes.calls
     nodes.apply({key: rng.randbytes(32) for key in rng.sample(list(rows), 10)})
-    assert nodes.calls - before <= 2, "the top is at hand"
+    assert nodes.calls - before <= 1, "the top is at hand"
+
+
+def test_of_a_large_version_only_the_top_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept twice has a bound; the branches near the root are at hand all the same."""
+    monkeypatch.setattr(packed, "_MADE_BYTES", 10_000)
+    nodes, rows, rng = big(20_000)
+    assert nodes.map._made.size < sum(map(len, nodes.pairs.values())) / 2
+    change: Changes = {key: rng.randbytes(32) for key in rng.sample(list(rows), 50)}
+    expected = nodes.at(0, nodes.map.root).updated_hashed(change, 1)
+    before = nodes.calls
+    assert nodes.apply(change).nodes == expected.nodes
+    nodes.apply({key: rng.randbytes(32) for key in change})
+    assert nodes.calls == before, "buckets are of the last version, branches at hand"
 
 
 def test_old_versions_stay_until_their_nodes_are_deleted() -> None:
@@ -212,13 +226,77 @@ def test_hostile_nodes(body: bytes, key: bytes) -> None:
     """The C code reads nothing outside of what it is given; sanitizers look on in `make sanitize` builds."""
     for head in (b"\x01\x00", b"\x02\x00", b"\x02\x01\x05", b""):
         node = head + body
+        batch = native.MapBatch(bytearray(), h(body), 0, 3, key + h(key), 9, 9)
         for call in (
             lambda node=node: native.map_prove([node], EMPTY_MAP, key),
-            lambda node=node: native.map_missing({b"": node}, 3, key + h(key), 9, 9),
-            lambda node=node: native.map_change({b"": node}, h(body), 3, key + bytes(32), 1, 9, 9),
+            lambda node=node, batch=batch: batch.missing([node]),
+            lambda node=node, batch=batch: batch.change([node], 1),
+            lambda node=node: native.Made.of([node, node]).keep(bytearray(native.map_top_size(4)), key, 0),
         ):
             with contextlib.suppress(native.Damaged):
                 call()
+
+
+@pytest.mark.parametrize("more", [1, -1, 16])
+def test_numbers_of_rows_that_are_not_those_below(more: int) -> None:
+    """They would be believed where a subtree is not passed, so they are compared where one is."""
+    nodes, rows, _ = big(2_000)
+    root = bytearray(nodes.pairs[node_key(0, b"")])
+    change: Changes = dict.fromkeys(rows, h(b"new"))
+    nodes.at(0, nodes.map.root).updated_hashed(change, 1)
+    count = int.from_bytes(root[4 + 48 : 4 + 56], "big")
+    root[4 + 48 : 4 + 56] = (count + more).to_bytes(8, "big")
+    damaged = {**nodes.pairs, node_key(0, b""): bytes(root)}
+    found = PackedMap.at(0, nodes.map.root, lambda keys: [damaged[key] for key in keys])
+    with pytest.raises(InvalidBlock, match="missing or damaged"):
+        found.updated_hashed(change, 1)
+
+
+def test_siblings_share_what_is_at_hand_but_do_not_mix() -> None:
+    """Of two maps that are built on one, either may be built on in turn, and neither needs a node of the other."""
+    nodes, rows, rng = big(20_000)
+    plain = SparseMap.from_hashed({key: value for key, value in rows.items() if value})
+    few, many = ({key: rng.randbytes(32) for key in rng.sample(list(rows), count)} for count in (3, 500))
+    nodes.apply(few)  # so that what the next one is built on has not made all that is at hand
+    base, plain = nodes.map, plain.updated_hashed(few)
+    # Others of the same version and in part with the same hashes, of which nothing is ever stored.
+    left = [base.updated_hashed(other, 2, bar=0, touch=200).map for other in (few, many, {})]
+    for step in (few, many, {}, many, few):
+        for other in left:
+            other.updated_hashed(few, 3)
+        nodes.apply(step, bar=0, touch=20)
+        plain = plain.updated_hashed(step)
+        assert nodes.map.root == plain.root
+        assert nodes.at(nodes.map.version, nodes.map.root).updated_hashed(many, 9).nodes == (
+            nodes.map.updated_hashed(many, 9).nodes
+        )
+
+
+def test_one_map_built_on_by_many_threads() -> None:
+    nodes, rows, rng = big(5_000)
+    plain = SparseMap.from_hashed({key: value for key, value in rows.items() if value})
+    batches = [{key: rng.randbytes(32) for key in rng.sample(list(rows), 200)} for _ in range(8)]
+
+    def build(changes: dict[bytes, bytes]) -> bytes:
+        return nodes.map.updated_hashed(changes, 1).map.updated_hashed({h(b"k"): h(b"v")}, 2).map.root
+
+    with ThreadPoolExecutor(4) as pool:
+        roots = list(pool.map(build, batches))
+    assert roots == [plain.updated_hashed(each).updated_hashed({h(b"k"): h(b"v")}).root for each in batches]
+
+
+@pytest.mark.parametrize("rows", [100, 1_000])
+def test_a_node_that_says_that_it_lies_elsewhere(rows: int) -> None:
+    """It is no reason to look for it for ever."""
+    nodes, keys, _ = big(rows)
+    good = dict(nodes.pairs)
+    moved = {
+        key: good.get(key[:-1] + bytes([key[-1] ^ 1]), node) if len(key) > 8 else node
+        for key, node in good.items()
+    }
+    found = PackedMap.at(0, nodes.map.root, lambda asked: [moved[key] for key in asked])
+    with pytest.raises(InvalidBlock, match="missing or damaged"):
+        found.updated_hashed(dict.fromkeys(keys, h(b"new")), 1)
 
 
 def test_wrong_arguments() -> None:

@@ -6,11 +6,13 @@ import errno
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from medchain.errors import MedchainError, StorageError, StorageFull
 from medchain.storage import Batch, MemoryStore, Snapshot, Store
+from medchain.storage.api import MAX_KEY, MAX_VALUE
 from medchain.testing import FaultStore
 from medchain.testing.faults import Fault, delay, fail, lose_answer, tear
 
@@ -60,6 +62,47 @@ def test_whatever_an_implementation_raises_becomes_a_storage_error() -> None:
         with pytest.raises(StorageError) as caught:
             operation()
         assert caught.value.__cause__ is not None
+
+
+def test_many_puts_at_once_are_many_puts() -> None:
+    one_by_one, at_once = Batch(), Batch()
+    values = {b"%d" % i: b"value" * i for i in range(20)}
+    for each in (one_by_one, at_once):
+        each.put(b"3", b"before")
+        each.delete(b"4")
+        each.put(b"elsewhere", b"x")
+        each.delete_range(b"0", b"2")
+    for key, value in values.items():
+        one_by_one.put(key, value)
+    at_once.put_many(values)
+    at_once.put_many({})
+    for each in (one_by_one, at_once):
+        each.delete(b"5")
+        each.put(b"6", b"after")
+    assert list(at_once) == list(one_by_one)
+    assert list(at_once.steps()) == list(one_by_one.steps())
+    assert (
+        repr(at_once) == repr(one_by_one) == f"<Batch: {len(one_by_one)} operations, {one_by_one.size} bytes>"
+    )
+    values[b"7"] = b"changed by the caller afterwards"
+    assert list(at_once) == list(one_by_one)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        (b"", b"", ValueError),
+        (b"k" * (MAX_KEY + 1), b"", ValueError),
+        (b"k", bytes(MAX_VALUE + 1), ValueError),
+        ("k", b"", TypeError),
+        (b"k", bytearray(1), TypeError),
+        (b"k", None, TypeError),
+    ],
+)
+def test_many_puts_are_checked_as_one(key: Any, value: Any, error: type[Exception]) -> None:
+    for put in (Batch().put, lambda key, value: Batch().put_many({b"good": b"", key: value})):
+        with pytest.raises(error):
+            put(key, value)
 
 
 def test_errors_of_the_caller_pass_through_a_scan_untouched() -> None:

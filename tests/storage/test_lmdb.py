@@ -14,8 +14,9 @@ import lmdb
 import pytest
 from processes import Forked, Start, hear, put
 
-from medchain.errors import NewerFormat, NotAChain, StorageError
-from medchain.storage import LmdbStore
+from medchain.errors import NewerFormat, NotAChain, StorageBusy, StorageError
+from medchain.storage import Batch, LmdbStore, _lmdb_env
+from medchain.storage._lmdb_env import SharedEnvironment
 
 
 class TestOpening:
@@ -59,7 +60,86 @@ class TestSnapshots:
             assert store.get(b"a") == b"2"
 
 
+class TestRoom:
+    """The map is so large that it need not move while somebody reads."""
+
+    def test_a_snapshot_outlasts_whatever_is_written(self, path: Path) -> None:
+        with LmdbStore(path) as store:
+            put(store, a="1")
+            with store.snapshot() as snapshot:
+                scan = store.scan()
+                next(scan)
+                for number in range(40):
+                    put(store, a="2", **{f"k{number}": bytes(1_000_000)})
+                assert snapshot.get(b"a") == b"1"
+                assert list(scan) == []
+
+    def test_the_file_is_not_as_long_as_the_map(self, path: Path) -> None:
+        with LmdbStore(path) as store:
+            put(store, a="1")
+            assert store._environment._map_size() > 1 << 34
+            assert (path / "data.mdb").stat().st_size < 4 << 20
+
+    @pytest.mark.parametrize("first", [1 << 46, 1 << 60, 1 << 62])
+    def test_where_that_is_too_much_there_is_less(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+    ) -> None:
+        monkeypatch.setattr(_lmdb_env, "ROOMS", (first, first, 1 << 30, 0))
+        with LmdbStore(path) as store, LmdbStore(path, read_only=True) as reader:
+            if first > 1 << 47:  # more than a process has
+                assert store._environment._map_size() < 2 << 30
+            put(store, a="1")
+            assert reader.get(b"a") == b"1"
+
+    def test_a_limit_on_address_space_is_left_to_others(self, path: Path, start: Start) -> None:
+        pytest.importorskip("resource")
+        script = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+store = LmdbStore(path)
+for number in range(40):
+    put(store, **{f'k{number}': 'x' * 500_000})
+with LmdbStore(path, read_only=True) as reader:
+    say(len(list(reader.scan())), store._environment._map_size() < 1 << 28)
+"""
+        with LmdbStore(path) as store:  # by which the file says that its map has a terabyte
+            put(store, a="1")
+        assert hear(start(script, path)) == "41 True"
+
+    def test_the_file_is_longer_than_a_commit_can_make_what_is_used(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Pages that a batch writes and removes again are used, but never written: the file would lack them."""
+        short, lengthen = [], SharedEnvironment._lengthen
+
+        def watched(environment: SharedEnvironment, used: int, spare: int) -> None:
+            short.append((path / "data.mdb").stat().st_size < used + spare)
+            lengthen(environment, used, spare)
+
+        monkeypatch.setattr(SharedEnvironment, "_lengthen", watched)
+        chance = random.Random(1)
+        with LmdbStore(path) as store:
+            short.clear()
+            for _ in range(40):
+                batch = Batch()
+                for _ in range(chance.choice([1, 300, 2_000])):
+                    value = chance.randbytes(chance.choice([10, 500, 3_000, 20_000]))
+                    batch.put(chance.randbytes(chance.randint(1, 300)), value)
+                if chance.random() < 0.5:
+                    batch.delete_range(chance.randbytes(1), None)
+                store.commit(batch)
+        before, after = short[::2], short[1::2]
+        assert any(before)
+        assert not any(after), "one who dies before it is lengthened leaves what looks truncated"
+
+
 class TestGrowth:
+    """What happens where addresses are scarce."""
+
+    @pytest.fixture(autouse=True)
+    def scarce(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_lmdb_env, "ROOMS", (0,))
+
     def test_the_map_grows_far_beyond_its_first_size(self, path: Path) -> None:
         with LmdbStore(path) as store:
             for number in range(40):
@@ -92,12 +172,41 @@ class TestGrowth:
         with LmdbStore(path) as store:
             put(store, a="1")
             with store.snapshot() as snapshot:
-                with pytest.raises(StorageError, match="Close snapshots"):
+                with pytest.raises(StorageBusy, match="Close snapshots"):
                     put(store, a="2", b=bytes(3_000_000))
                 assert snapshot.get(b"a") == b"1"
                 put(store, c="small batches still go through")
             put(store, a="2", b=bytes(3_000_000))
             assert store.get(b"a") == b"2"
+
+    def test_growth_waits_for_a_snapshot_that_was_handed_to_another_thread(self, path: Path) -> None:
+        with LmdbStore(path) as store:
+            put(store, a="1")
+            snapshot, seen = store.snapshot(), []
+
+            def read() -> None:
+                with snapshot:
+                    time.sleep(0.2)
+                    seen.append(snapshot.get(b"a"))
+
+            reader = threading.Thread(target=read)
+            reader.start()
+            assert reader.ident is not None
+            snapshot.hand_over(reader.ident)
+            put(store, a="2", b=bytes(3_000_000))
+            assert seen == [b"1"]
+            reader.join()
+
+    def test_patience_ends(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_lmdb_env, "PATIENCE", 0.1)
+        with LmdbStore(path) as store:
+            put(store, a="1")
+            with store.snapshot() as snapshot:
+                snapshot.hand_over(0)
+                with pytest.raises(StorageBusy, match="1 open snapshots"):
+                    put(store, b=bytes(3_000_000))
+                assert snapshot.get(b"a") == b"1"
+            put(store, b=bytes(3_000_000))
 
     def test_a_forgotten_snapshot_does_not_stop_growth(self, path: Path) -> None:
         with LmdbStore(path) as store:
@@ -111,7 +220,7 @@ class TestGrowth:
     def test_reading_processes_follow_growth(self, path: Path, start: Start, room: int) -> None:
         script = """
 from medchain.storage import _lmdb_env
-_lmdb_env.READER_ROOM = int(sys.argv[2])
+_lmdb_env.ROOMS = (int(sys.argv[2]),)
 store = LmdbStore(path, read_only=True)
 last = -1
 while last < 39:

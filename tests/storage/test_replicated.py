@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 
 from medchain.errors import BlobDamaged, BlobMissing, StorageError, StorageFull
 from medchain.storage import FileBlobs, LateBlobs, MemoryBlobs, ReplicatedBlobs
+from medchain.storage import _members as members
 from medchain.storage import replicated as module
 from medchain.testing import FaultBlobs
 from medchain.testing.faults import Fault, fail, lose_answer, tear
@@ -332,7 +334,8 @@ class TestComingAndGoing:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = Time()
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        for each in (module, members):
+            monkeypatch.setattr(each, "time", SimpleNamespace(monotonic=clock))
         slow = Slow(clock)
         blobs = ReplicatedBlobs([slow, MemoryBlobs(), MemoryBlobs()], write_quorum=2)
         digest = blobs.put(OBJECT, CONTENT)
@@ -352,7 +355,8 @@ class TestComingAndGoing:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = Time()
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        for each in (module, members):
+            monkeypatch.setattr(each, "time", SimpleNamespace(monotonic=clock))
         slow, other = Slow(clock), FaultBlobs(MemoryBlobs())
         blobs = ReplicatedBlobs([slow, other, MemoryBlobs()], write_quorum=2)
         digest = blobs.put(OBJECT, CONTENT)
@@ -370,7 +374,8 @@ class TestComingAndGoing:
 
     def test_repair_asks_a_slow_store_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = Time()
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        for each in (module, members):
+            monkeypatch.setattr(each, "time", SimpleNamespace(monotonic=clock))
         slow = Slow(clock)
         blobs = ReplicatedBlobs([slow, MemoryBlobs(), MemoryBlobs()], write_quorum=2)
         slow.hangs = True
@@ -379,6 +384,104 @@ class TestComingAndGoing:
         report = blobs.repair()
         assert (report.copied, report.away) == (1, ())
         assert slow.list(OBJECT) == [digest]
+
+
+class TestReadOnlyMembers:
+    """Who reads a chain beside its writer has its blob stores for reading only."""
+
+    @pytest.fixture
+    def digest(self, blobs: ReplicatedBlobs) -> bytes:
+        return blobs.put(OBJECT, CONTENT)
+
+    def read(self, paths: list[Path], *, late: bool = False) -> ReplicatedBlobs:
+        if late:
+            return ReplicatedBlobs([partial(FileBlobs, path, read_only=True) for path in paths], 2)
+        return ReplicatedBlobs([FileBlobs(path, read_only=True) for path in paths], 2)
+
+    def everything(self, paths: list[Path]) -> dict[Path, bytes]:
+        return {file: file.read_bytes() for path in paths for file in path.rglob("*") if file.is_file()}
+
+    @pytest.mark.parametrize("late", [False, True])
+    @pytest.mark.parametrize("lost", [0, 1, 2])
+    def test_a_new_disk_in_place_of_a_lost_one_is_read_past_and_left_alone(
+        self, digest: bytes, paths: list[Path], lost: int, late: bool
+    ) -> None:
+        shutil.rmtree(paths[lost])
+        FileBlobs(paths[lost])
+        before = self.everything(paths)
+        reader = self.read(paths, late=late)
+        assert reader.get(OBJECT, digest, limit=PLENTY) == CONTENT
+        assert reader.check(OBJECT, digest) == reader.size(OBJECT, digest) == 100
+        assert reader.read(OBJECT, digest, 10, 5) == CONTENT[10:15]
+        assert list(reader.objects()) == [OBJECT]
+        report = reader.repair()
+        assert (report.blobs, report.copied, report.lost, report.away) == (1, 0, (), ())
+        assert self.everything(paths) == before
+
+    def test_a_damaged_copy_is_read_past_and_left_alone(self, digest: bytes, paths: list[Path]) -> None:
+        (paths[0] / OBJECT.hex() / digest.hex()).write_bytes(CONTENT[:-1] + b"!")
+        before = self.everything(paths)
+        reader = self.read(paths)
+        assert reader.get(OBJECT, digest, limit=PLENTY) == CONTENT
+        assert reader.check(OBJECT, digest) == 100
+        assert self.everything(paths) == before
+
+    def test_what_is_erased_in_one_is_read_from_none(self, digest: bytes, paths: list[Path]) -> None:
+        FileBlobs(paths[2]).erase(OBJECT)
+        before = self.everything(paths)
+        reader = self.read(paths)
+        assert reader.away == ()
+        for _ in range(2):
+            assert reader.erased(OBJECT)
+            assert (reader.list(OBJECT), list(reader.objects()), list(reader.tombstones())) == (
+                [],
+                [],
+                [OBJECT],
+            )
+            for attempt in (
+                lambda: reader.get(OBJECT, digest, limit=PLENTY),
+                lambda: reader.read(OBJECT, digest, 0, 1),
+                lambda: reader.check(OBJECT, digest),
+            ):
+                with pytest.raises(BlobMissing):
+                    attempt()
+            report = reader.repair()
+            assert (report.blobs, report.swept) == (0, 0)
+            assert list(reader.remains()) == [OBJECT]
+            assert self.everything(paths) == before
+            shutil.rmtree(paths[2], ignore_errors=True)  # and then the only one that knew is gone
+            before = self.everything(paths)
+
+    @pytest.mark.parametrize("late", [False, True])
+    def test_nothing_is_put_or_erased(self, digest: bytes, paths: list[Path], late: bool) -> None:
+        reader = self.read(paths, late=late)
+        assert reader.read_only
+        for attempt in (lambda: reader.put(OTHER, CONTENT), lambda: reader.erase(OBJECT)):
+            with pytest.raises(ValueError, match="reading only"):
+                attempt()
+
+    def test_one_that_is_only_read_beside_others_does_not_count_for_the_quorum(
+        self, digest: bytes, paths: list[Path]
+    ) -> None:
+        before = self.everything(paths[:1])
+        mixed = ReplicatedBlobs(
+            [FileBlobs(paths[0], read_only=True), FileBlobs(paths[1]), FileBlobs(paths[2])], 2
+        )
+        assert not mixed.read_only
+        other = mixed.put(OTHER, CONTENT)
+        assert [store.list(OTHER) for store in mixed.stores] == [[], [other], [other]]
+        (paths[1] / OTHER.hex() / other.hex()).unlink()
+        assert mixed.repair().copied == 1
+        assert mixed.erase(OBJECT) == 1
+        assert mixed.erased(OBJECT)
+        with pytest.raises(BlobMissing):
+            mixed.get(OBJECT, digest, limit=PLENTY)
+        assert self.everything(paths[:1]) == before
+        shutil.rmtree(paths[2])
+        with pytest.raises(StorageError, match="1 of 3 blob stores"):
+            mixed.put(OTHER, CONTENT + b"!")
+        with pytest.raises(StorageError, match="in 1 of 3 stores"):
+            mixed.erase(OTHER)
 
 
 class Time:

@@ -7,7 +7,8 @@ expires. What a decision needs is checked when it is proposed and again when it 
 decision has become impossible meanwhile.
 
 The set of authorities, and the gate, never shrink below their thresholds. An authority that is removed takes its
-approvals with it.
+approvals with it, and proposals that nobody else approves are closed. A threshold that falls decides nothing by itself:
+where enough have approved by then, somebody has to say so once more, who may have approved before.
 """
 
 from __future__ import annotations
@@ -88,10 +89,11 @@ class Change:
 
 @frozen
 class Effect:
-    """What a decision changes, and what it tells."""
+    """What a decision changes, what it tells, and the open proposals that nobody approves any more after it."""
 
     changes: tuple[Change, ...]
     events: tuple[Any, ...]
+    abandoned: tuple[bytes, ...] = ()
 
 
 class Governance(GovernanceTables, Contract):
@@ -161,15 +163,17 @@ class Governance(GovernanceTables, Contract):
 
     @handles(Approve)
     def approve(self, context: Context, message: Approve) -> None:
-        """Agree to a proposal; it is decided when the threshold is reached."""
+        """Agree to a proposal; it is decided when the threshold is reached, or has been since it fell."""
         signers = self._authorities(context)
         row = self._proposal(context, message.proposal)
         context.require(context.time < row.expires, "expired")
+        threshold = self._value(AUTHORITY_THRESHOLD)
+        enough = len(self._agreed(message.proposal)) >= threshold
         for each in signers:
-            context.require((message.proposal, each) not in self.approvals, "already-approved")
+            context.require(enough or (message.proposal, each) not in self.approvals, "already-approved")
             self.approvals[message.proposal, each] = ApprovalRow(context.time)
         agreed = self._agreed(message.proposal)
-        missing = self._value(AUTHORITY_THRESHOLD) - len(agreed)
+        missing = threshold - len(agreed)
         context.emit(Approved(message.proposal, signers, max(missing, 0)))
         if missing <= 0:
             self._close(message.proposal)
@@ -192,11 +196,15 @@ class Governance(GovernanceTables, Contract):
 
     @handles(Expire)
     def expire(self, context: Context, message: Expire) -> None:
-        """Close a proposal if it is still open."""
+        """Close a proposal that is still open, if its time is over or nobody approves it."""
         context.require(not context.signers, "wrong-signers")
-        if message.proposal in self.proposals:
+        row = self.proposals.get(message.proposal)
+        if row is not None and context.time >= row.expires:
             self._close(message.proposal)
             context.emit(Closed(message.proposal, "expired"))
+        elif row is not None and not self._agreed(message.proposal):
+            self._close(message.proposal)
+            context.emit(Closed(message.proposal, "abandoned"))
 
     def _authorities(self, context: Context) -> tuple[bytes, ...]:
         """The signers, who are authorities all of them."""
@@ -231,6 +239,10 @@ class Governance(GovernanceTables, Contract):
                 change.table[change.key] = change.row
         for event in effect.events:
             context.emit(event)
+        for (
+            each
+        ) in effect.abandoned:  # each an entry of its own: there may be more than one entry has room for
+            context.schedule(context.time, Expire(each))
 
     def _value(self, name: str) -> int:
         return parameter(self._rows, name)
@@ -267,7 +279,9 @@ class Governance(GovernanceTables, Contract):
         context.require(len(self.authorities) > self._value(AUTHORITY_THRESHOLD), "below-threshold")
         approved = [key for key in self.approvals if key[1] == party]
         changes = [Change(self.approvals, key, None) for key in approved]
-        return Effect((*changes, Change(self.authorities, party, None)), (AuthorityRemoved(party),))
+        abandoned = tuple(proposal for proposal, _ in approved if self._agreed(proposal) == (party,))
+        removed = Change(self.authorities, party, None)
+        return Effect((*changes, removed), (AuthorityRemoved(party),), abandoned)
 
     def _check_newcomer(self, context: Context, party: bytes, members: tuple[bytes, ...]) -> None:
         row = context.read(Keys.parties).get(party)

@@ -56,7 +56,7 @@ class AddAuthority:
 
 @frozen
 class RemoveAuthority:
-    """Let a party govern no more; its approvals of open proposals go with it."""
+    """Let a party govern no more; its approvals of open proposals go with it, and proposals that only it approves."""
 
     party: bytes = field(validator=length(32), repr=short)
 
@@ -125,7 +125,7 @@ Action: TypeAlias = (
 
 @frozen
 class Approve:
-    """Agree to an open proposal. Signers: authorities that have not yet."""
+    """Agree to an open proposal. Signers: authorities that have not yet; any, if as many have as are needed by now."""
 
     proposal: bytes = field(validator=length(32), repr=short)
 
@@ -139,7 +139,7 @@ class Withdraw:
 
 @frozen
 class Expire:
-    """Close a proposal whose time is over: a timer."""
+    """Close a proposal whose time is over, or that nobody approves: a timer."""
 
     proposal: bytes = field(validator=length(32), repr=short)
 
@@ -173,7 +173,7 @@ class Withdrawn:
 
 @frozen
 class Closed:
-    """A proposal came to nothing: ``expired`` or ``withdrawn``."""
+    """A proposal came to nothing: ``expired``, ``withdrawn``, or ``abandoned`` when who approved it was removed."""
 
     proposal: bytes = field(validator=length(32), repr=short)
     reason: str = field(validator=form(CODE))

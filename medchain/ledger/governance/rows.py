@@ -152,14 +152,16 @@ class Parameter:
 PARAMETERS = {
     AUTHORITY_THRESHOLD: Parameter(1, 1, MEMBERS_LIMIT),
     "proposal_ms": Parameter(30 * DAY, 3_600_000, 366 * DAY),
+    "timer_interval_ms": Parameter(1_000, 100, 60_000),
     "timers_per_block": Parameter(1_000, 1, 10_000),
     "transaction_bytes": Parameter(48_000, 8_000, 48_000),
 }
 """All parameters by name; there are no others.
 
 ``authority_threshold``: how many authorities decide. ``proposal_ms``: how long a proposal stays open.
-``timers_per_block``: most timers that one block runs. ``transaction_bytes``: most bytes of a transaction; a governance
-message of 16 signers fits into the least.
+``timer_interval_ms``: how long a timer that sets another one lets it wait at least, or a chain that rests would never
+rest again. ``timers_per_block``: most timers that one block runs. ``transaction_bytes``: most bytes of a
+transaction; a governance message of 16 signers fits into the least.
 """
 
 

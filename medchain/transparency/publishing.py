@@ -1,0 +1,150 @@
+"""Publishing: a chain's log as static files that any tlog-tiles client reads, entries included.
+
+What is published is what the log holds: signed transactions, outcomes and headers. Sealed data is not in the log.
+Entry bundles and tiles go first, the checkpoint that speaks of them last; so whoever reads meanwhile sees the log of
+the last checkpoint, whole. Nothing that was published is changed or removed, partial tiles included.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from medchain.chain import Chain
+from medchain.errors import Forked, Rewound, StorageError, VerificationError
+from medchain.ledger.archive import UNKNOWN, Archive
+from medchain.ledger.checkpoint import Checkpoint
+from medchain.ledger.note import NOTE_LIMIT
+from medchain.ledger.quorum import Quorum
+from medchain.ledger.trust import Trust
+from medchain.transparency import layout
+from medchain.transparency.evidence import Evidence
+from medchain.transparency.target import Target, target_of
+
+__all__ = ["Cosign", "Publication", "publication_trust", "publish"]
+
+Progress = Callable[[int, int], object]
+Cosign = Callable[[Checkpoint], Checkpoint]
+"""Gives a checkpoint with the cosignatures of witnesses; NotWitnessed if there are too few."""
+
+
+@frozen
+class Publication:
+    """What publishing has done.
+
+    Attributes:
+        checkpoint: what stands there now.
+        files: how many tiles and bundles were written,
+        bytes: and of how many bytes in all.
+    """
+
+    checkpoint: Checkpoint
+    files: int
+    bytes: int = field()
+
+    @property
+    def size(self) -> int:
+        """How many entries are published."""
+        return self.checkpoint.size
+
+
+def publication_trust(chain: Chain, *, quorum: Quorum | None = None, url: str | None = None) -> Trust:
+    """What readers of the published log need: `Chain.trust`, the log's ML-DSA-44 key, witnesses, and where it lies.
+
+    The ML-DSA-44 key is there only if the chain is open for writing.
+    """
+    trust = chain.trust
+    cosigner = chain.cosigner
+    keys = trust.log_keys if cosigner is None else (*trust.log_keys, cosigner.key)
+    urls = (url, *[None] * (len(keys) - 1))
+    return evolve(trust, log_keys=keys, quorum=quorum or trust.quorum, urls=urls)
+
+
+def publish(
+    chain: Chain,
+    target: Target | str | os.PathLike[str] | Any,
+    *,
+    cosign: Cosign | None = None,
+    progress: Progress | None = None,
+) -> Publication:
+    """Bring a published log up to the chain's last signed block.
+
+    Args:
+        chain: open for writing, or for reading: then what its writer has signed last is published.
+        target: a directory, or a store of obstore for a bucket.
+        cosign: asks witnesses; without their consent no checkpoint is published.
+        progress: called as ``progress(entries published, entries in all)``.
+
+    Raises:
+        Forked: what is published there is signed, and of another history than this chain's; with the evidence.
+        Rewound: more is published there than this chain has: it is an old copy.
+        StorageError: the target cannot be written, holds another log, or the chain lacks what is to be published.
+        Locked: another process publishes there.
+        NotWitnessed: too few witnesses have cosigned.
+    """
+    place = target_of(target)
+    with place.writing():
+        archive = chain._archive
+        checkpoint = chain.cosigned_checkpoint()
+        before = _published(chain, archive, place, checkpoint)
+        old = 0 if before is None else before.size
+        count = written = 0
+        for part in (*layout.entries(checkpoint.size, old), *layout.tiles(checkpoint.size, old)):
+            data = _content(archive, part)
+            place.write(part.path, data)
+            count, written = count + 1, written + len(data)
+            if progress is not None and part.level is None:
+                progress(min(part.start + part.width, checkpoint.size), checkpoint.size)
+        if before is not None and old == checkpoint.size and cosign is None:
+            return Publication(before, 0, 0)
+        if cosign is not None:
+            checkpoint = cosign(checkpoint)
+        place.settle()
+        place.write(layout.CHECKPOINT, bytes(checkpoint))
+        place.settle()
+        return Publication(checkpoint, count, written)
+
+
+def _published(chain: Chain, archive: Archive, place: Target, latest: Checkpoint) -> Checkpoint | None:
+    """The checkpoint that is published already, which must be one of this very log."""
+    data = place.read(layout.CHECKPOINT, NOTE_LIMIT)
+    if data is None:
+        return None
+    try:
+        before = Checkpoint.parse(data)
+        chain.trust.verify(before)
+    except VerificationError as error:
+        raise StorageError(f"{place!r} holds something else than this chain's log: {error}") from error
+    if before.size > latest.size:
+        raise Rewound(
+            f"{before.size} entries are published, and this chain has {latest.size}: it is an old copy of itself"
+        )
+    mine = archive.head(before.size)
+    if mine != before.head:
+        proof = archive.prove_consistency(before.size, latest.size)
+        evidence = Evidence(before, latest, mine.root, proof)
+        raise Forked(
+            f"what is published is another history than this chain's: {evidence.summary}",
+            evidence=bytes(evidence),
+        )
+    return before
+
+
+def _content(archive: Archive, part: layout.Part) -> bytes:
+    """The bytes of a tile or a bundle."""
+    if part.level is None:
+        return layout.pack(list(archive.leaves(part.start, part.start + part.width)))
+    data = (archive.tile(part.level, part.index) or b"")[: 32 * part.width]
+    if len(data) != 32 * part.width or UNKNOWN in _hashes(data):
+        raise StorageError(
+            f"the chain lacks the hashes of {part.path}: a chain that was restored from a snapshot cannot publish"
+            " what was logged before it"
+        )
+    return data
+
+
+def _hashes(data: bytes) -> Iterator[bytes]:
+    return (data[at : at + 32] for at in range(0, len(data), 32))

@@ -8,7 +8,13 @@ __getattr__, __dir__, __all__ = lazy(
         "Evidence": "medchain.transparency.evidence",
         "Publication": "medchain.transparency.publishing",
         "Publisher": "medchain.transparency.publisher",
+        "Witness": "medchain.transparency.witness",
+        "WitnessClient": "medchain.transparency.asking",
+        "WitnessServer": "medchain.transparency.serving",
+        "cosign": "medchain.transparency.asking",
         "publication_trust": "medchain.transparency.publishing",
         "publish": "medchain.transparency.publishing",
+        "serve_witness": "medchain.transparency.serving",
+        "witness_signers": "medchain.transparency.witness",
     },
 )

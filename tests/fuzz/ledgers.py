@@ -7,6 +7,7 @@ from fuzz.decoder import Decoder, as_text, by_file, callers_text, fixed, text
 from fuzz.logs import paper
 from fuzz.mutations import Form
 from fuzz.stores import STORED
+from fuzz.witnesses import WITNESSES
 
 import medchain as mc
 from medchain.access.draft import Draft
@@ -307,4 +308,4 @@ COMMAND_LINE = (
     ),
 )
 
-LEDGERS = (*LEDGER, *STORED, *ACCESS, *COMMAND_LINE)
+LEDGERS = (*LEDGER, *STORED, *ACCESS, *WITNESSES, *COMMAND_LINE)

@@ -306,11 +306,21 @@ class ChainReading:
             ValueError: the key is too long for a table.
             StorageError: no checkpoint is signed yet.
         """
-        return prove_row(self._archive, table, key, self.checkpoint(fresh=fresh), at)[0]
+        return self._row(table, key, at, fresh)[0]
+
+    def _row(self, table: Table[Any], key: Any, at: int | None, fresh: bool) -> tuple[bytes, bool]:
+        """Prove a row, under a newer checkpoint if so many blocks have come that the state of the first has gone."""
+        while True:
+            checkpoint = self.checkpoint(fresh=fresh)
+            try:
+                return prove_row(self._archive, table, key, checkpoint, at)
+            except IndexError:
+                if at is not None or self.checkpoint().size == checkpoint.size:
+                    raise
 
     def prove_absent(self, table: Table[V], key: Any, *, at: int | None = None, fresh: bool = False) -> bytes:
         """As `prove_state`, that there is no row under `key`; ValueError if there is one."""
-        proof, present = prove_row(self._archive, table, key, self.checkpoint(fresh=fresh), at)
+        proof, present = self._row(table, key, at, fresh)
         if present:
             raise ValueError(f"{table.contract}.{table.name} has a row under {key!r}")
         return proof

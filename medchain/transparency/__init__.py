@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy(
     {
         "Evidence": "medchain.transparency.evidence",
         "Publication": "medchain.transparency.publishing",
+        "Publisher": "medchain.transparency.publisher",
         "Witness": "medchain.transparency.witness",
         "WitnessClient": "medchain.transparency.asking",
         "WitnessServer": "medchain.transparency.serving",

@@ -6,7 +6,11 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "Evidence": "medchain.transparency.evidence",
+        "LogAudit": "medchain.transparency.auditing",
+        "LogFollowing": "medchain.transparency.following",
         "Publication": "medchain.transparency.publishing",
+        "PublishedLog": "medchain.transparency.published",
+        "Update": "medchain.transparency.published",
         "publication_trust": "medchain.transparency.publishing",
         "publish": "medchain.transparency.publishing",
     },

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
@@ -20,6 +19,10 @@ __all__ = ["DirectorySource", "HttpSource", "Source", "source_of"]
 
 MISSING = (404, 410)
 """Statuses by which a server says that it has no such file."""
+
+
+LARGEST_PAGE = 1 << 16
+"""Most bytes of the page on which a server says that there is no such file."""
 
 
 class Source(ABC):
@@ -89,7 +92,7 @@ def _read_file(place: Path, limit: int) -> bytes:
 
 
 class HttpSource(Source):
-    """What a web server serves under a URL. Each thread that reads has a connection of its own.
+    """What a web server serves under a URL. Connections are kept for the next reads, as many as were in use at once.
 
     Args:
         url: ``http://`` or ``https://``, see `Server`.
@@ -99,31 +102,30 @@ class HttpSource(Source):
     parallel = 4
 
     def __init__(self, url: str, *, seconds: float = SECONDS) -> None:
-        self._url, self._seconds = url, seconds
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        self._servers = [Server(url, seconds=seconds)]
-        self.name = self._servers[0].url
+        self._seconds = seconds
+        self._idle = [Server(url, seconds=seconds)]
+        self.name = self._idle[0].url
 
     def read(self, path: str, limit: int) -> bytes | None:
-        server = getattr(self._local, "server", None)
-        if server is None:
-            server = self._local.server = Server(self._url, seconds=self._seconds)
-            with self._lock:
-                self._servers.append(server)
-        answer = server.get(path, limit=limit)
+        try:
+            server = self._idle.pop()
+        except IndexError:
+            server = Server(self.name, seconds=self._seconds)
+        try:
+            answer = server.get(path, limit=max(limit, LARGEST_PAGE))
+        finally:
+            self._idle.append(server)
         if answer.status in MISSING:
             return None
         if answer.status != 200:
             raise Unreachable(f"{self.name}/{path}: answered with status {answer.status}")
-        return bytes(answer.body)
+        if len(answer.body) > limit:
+            raise Unreachable(f"{self.name}/{path}: a body of more than {limit} bytes")
+        return answer.body
 
     def close(self) -> None:
-        with self._lock:
-            for server in self._servers:
-                server.close()
-            del self._servers[1:]
-        self._local = threading.local()
+        while self._idle:
+            self._idle.pop().close()
 
 
 def source_of(place: Source | str | os.PathLike[str]) -> Source:

@@ -1,7 +1,7 @@
 # GNU make. Every target sets up what it needs in .venv; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint bench faults fuzz docs wheel clean help
+.PHONY: demo test lint bench faults fuzz engines docs wheel clean help
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
@@ -36,6 +36,9 @@ fuzz: ## fuzz every decoder, guided by coverage (TIME=seconds for all, ARGS="-k 
 	@tools/bootstrap fuzz
 	@tools/fuzz-c
 	@PYTHONPATH=tests $(PYTHON) -m fuzz $(if $(TIME),--time $(TIME)) $(ARGS)
+
+engines: ## install programs of others that read published logs and cosign them, for the tests (needs Go)
+	@tools/engines
 
 docs: ## build the documentation into build/docs, warnings as errors, and run its examples
 	@tools/bootstrap docs

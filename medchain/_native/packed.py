@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from medchain._native._ext import ffi, lib
@@ -61,11 +61,11 @@ class Made:
         """In bytes."""
 
     @classmethod
-    def of_root(cls, node: bytes) -> Made:
-        """A root node alone."""
-        return cls(
-            ffi.from_buffer("uint8_t[]", node), ffi.new("uint64_t[3]", [0, 0, len(node)]), len(node), 1
-        )
+    def of(cls, nodes: Sequence[bytes]) -> Made:
+        """Some nodes without their keys, as if C had written them; none without that above it."""
+        data, offsets = b"".join(nodes), [0, *accumulate(map(len, nodes))]
+        spans = [number for start, end in pairwise(offsets) for number in (start, start, end)]
+        return cls(ffi.from_buffer("uint8_t[]", data), ffi.new("uint64_t[]", spans), len(data), len(nodes))
 
     def pairs(self) -> tuple[tuple[bytes, bytes], ...]:
         """Each node with its key, in the order of these."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medchain.cli.keys import wallet_of
 from medchain.cli.output import counted, print_json, print_lines, require
 from medchain.cli.parsing import EPILOG, PLACE, PLACES, Formatter
 from medchain.storage.places import Place
 
 if TYPE_CHECKING:
     from medchain.chain import Chain
-    from medchain.keys.wallet import Wallet
     from medchain.ledger.trust import Trust
 
 __all__ = ["add_commands"]
@@ -97,7 +95,7 @@ def _restore(options: argparse.Namespace) -> int:
         raise ValueError("--accept-loss goes with --origin, --keystore and --wallet, and these with it")
     require(options.file)
     places = [Place.parse(each) for each in (options.chain, options.accept_loss) if each is not None]
-    wallet = None if options.accept_loss is None else _wallet(options.keystore, options.wallet)
+    wallet = None if options.accept_loss is None else wallet_of(options.keystore, options.wallet)
     trust = Trust.load(options.trust)
     old = None if wallet is None else _taken_up(options, trust, *places)
     with (
@@ -151,20 +149,6 @@ def _nested(*folders: Path | None) -> bool:
     """Whether one of two folders lies in the other."""
     one, other = (None if each is None else each.resolve() for each in folders)
     return one is not None and other is not None and (one.is_relative_to(other) or other.is_relative_to(one))
-
-
-def _wallet(path: Path, name: str) -> Wallet:
-    """The authority of a new chain, from its keystore."""
-    from medchain.keys import keystore
-
-    if sys.stdin.isatty():
-        password = getpass.getpass(f"password of {path}: ")
-    else:
-        password = sys.stdin.readline().removesuffix("\n")
-    wallets = keystore.load(path, password)
-    if name not in wallets:
-        raise LookupError(f"{path} has no wallet {name!r}, but {', '.join(map(repr, sorted(wallets)))}")
-    return wallets[name]
 
 
 def _described(chain: Chain) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from attrs import evolve
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from medchain.encoding import encode
 from medchain.errors import KeystoreError
 from medchain.keys.cosigning import CosignKey
 from medchain.keys.derivation import SEED_SIZE, Derivation, derive
@@ -27,6 +28,7 @@ __all__ = ["Decrypter", "Signer", "Wallet"]
 
 _NONCE_SIZE = 32
 _REQUEST_SALT = b"medchain/request-key/v1"
+_WITNESS_SALT = b"medchain/witness-key/v1"
 
 
 class Signer(ABC):
@@ -186,6 +188,16 @@ class Wallet(Signer, Decrypter):
     def cosign_key(self, tag: bytes) -> CosignKey:
         """The ML-DSA-44 key that cosigns checkpoints of the chain with this tag."""
         return CosignKey(self._derive_for("cosign", tag))
+
+    def witness_keys(self, name: str) -> tuple[SigningKey, CosignKey]:
+        """The Ed25519 and the ML-DSA-44 key with which the witness of this name cosigns checkpoints, of any chain.
+
+        Each name has keys of its own: an Ed25519 cosignature does not say under which name it was made, so no key may
+        serve two witnesses (C2SP tlog-cosignature). Like `log_key` they change with the wallet's generation.
+        """
+        root = derive(self._seed, "witness", self._derivation)
+        made = HKDF(SHA256(), 64, _WITNESS_SALT, encode([name])).derive(root)
+        return SigningKey(made[:32]), CosignKey(made[32:])
 
     def request_key(self, nonce: bytes) -> RecipientKey:
         """The one-use recipient key of the request with this 32-byte nonce."""

@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from medchain.errors import InvalidBlock, StorageError, VerificationError
 from medchain.ledger.archive import TILE_HEIGHT, TILE_WIDTH, Archive, Base, StoredTip, pin_key
+from medchain.ledger.audit_report import AuditReport
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Genesis, Kind
 from medchain.ledger.note import VerifierKey
@@ -31,51 +32,6 @@ from medchain.storage.api import prefix_end
 __all__ = ["AuditReport", "Progress", "audit"]
 
 Progress = Callable[[int, int | None], object]
-
-
-@frozen
-class AuditReport:
-    """What an audit has found to hold, from the genesis to `head`.
-
-    Attributes:
-        origin: name of the log.
-        chain: the chain id.
-        head: size and root of the log that was read.
-        height: of the last block.
-        began, ended: block times of the first and the last header, ms since the epoch.
-        outcomes: how many entries had which outcome, by (contract, code); timers under ``timer``.
-        rows: how many rows the state has.
-    """
-
-    origin: str
-    chain: bytes
-    head: Head
-    height: int
-    began: int
-    ended: int
-    outcomes: dict[tuple[str, str], int] = field(repr=False)
-    rows: int
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.origin}: {self.head.size} leaves in {self.height + 1} blocks, all of it holds",
-            f"  root {self.head.root.hex()}",
-            f"  {self.rows} rows of state, rebuilt by executing every entry again",
-        ]
-        lines += [
-            f"  {count:>8}  {contract} {code}" for (contract, code), count in sorted(self.outcomes.items())
-        ]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{contract}</td><td>{code}</td><td>{count}</td></tr>"
-            for (contract, code), count in sorted(self.outcomes.items())
-        )
-        return (
-            f"<p><b>{self.origin}</b>: {self.head.size} leaves, height {self.height}, everything holds</p>"
-            f"<table><tr><th>contract</th><th>outcome</th><th>entries</th></tr>{rows}</table>"
-        )
 
 
 def audit(

@@ -100,8 +100,11 @@ class Quorum:
 
     @classmethod
     def of(cls, threshold: int, *witnesses: Witness) -> Quorum:
-        """At least `threshold` of `witnesses`."""
-        group = Group("quorum", threshold, tuple(witness.name for witness in witnesses))
+        """At least `threshold` of `witnesses`.
+
+        The group's name is no word of the policy language, which some tools do not take for a name.
+        """
+        group = Group("witnesses", threshold, tuple(witness.name for witness in witnesses))
         return cls(tuple(witnesses), (group,), group.name)
 
     @property

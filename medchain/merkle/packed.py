@@ -51,7 +51,7 @@ _REMOVED: Final = bytes(32)
 _CHILD: Final = 56
 _ROW: Final = 64
 _MADE_BYTES: Final = 16 << 20
-"""What a version has made stays in memory twice until it is built on, but not what a whole map is made of at once."""
+"""What a version has made stays in memory twice until it is built on; of more than this only the top does."""
 
 
 def node_key(version: int, path: Path) -> bytes:
@@ -139,7 +139,7 @@ class PackedMap:
         self._rows = rows
         self._load = load
         self._fresh = fresh  # the nodes of this very version, which may not be stored yet
-        self._made = made  # the same as C has written them, unless they are very many
+        self._made = made  # the same as C has written them, or those that a top may keep
         self._top = top  # of versions that were built on: shared with the maps before and after
         self._line = (object(), before)
 
@@ -162,7 +162,7 @@ class PackedMap:
             raise _damaged(version) from None
         rows = sum(rows for _, rows in _children(node)) if node[0] == BRANCH else (len(node) - 2) // _ROW
         fresh = {node_key(version, b""): node}
-        return cls(version, root, rows, least_version(node, version), load, fresh, Made.of_root(node), _Top())
+        return cls(version, root, rows, least_version(node, version), load, fresh, Made.of([node]), _Top())
 
     def updated_hashed(
         self, changes: Mapping[bytes, bytes | None], version: int, *, bar: int = 0, touch: int = 0
@@ -191,7 +191,9 @@ class PackedMap:
                 after = batch.change(self._needed(batch), version)
         except Damaged:
             raise _damaged(self.version) from None
-        nodes, made = after.made.pairs(), after.made if after.made.size <= _MADE_BYTES else None
+        nodes, made = after.made.pairs(), after.made
+        if made.size > _MADE_BYTES:
+            made = Made.of([node for key, node in nodes if len(key) < 8 + LEVELS])
         tree, load, top = (after.root, after.rows, after.oldest), self._load, self._top
         return MapUpdate(PackedMap(version, *tree, load, dict(nodes), made, top, self._line[0]), nodes)
 

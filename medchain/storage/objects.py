@@ -34,7 +34,7 @@ from medchain.storage.blobs import BlobStore, BlobWriter, missing
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-__all__ = ["ObjectBlobs"]
+__all__ = ["ObjectBlobs", "connect"]
 
 PART = 16 << 20
 SMALLEST_PART = 5 << 20
@@ -125,7 +125,7 @@ class ObjectBlobs(BlobStore):
             ValueError: the address has keys in it, or an option that there is not.
             NotAChain, NewerFormat, StorageError: as for the class.
         """
-        store = _connect(address, options)
+        store = connect(address, options)
         return cls(store, create=create, read_only=read_only, part_size=part_size)
 
     def _is_present(self) -> bool:
@@ -362,7 +362,7 @@ class _ObjectWriter(BlobWriter):
                 self._blobs._bucket.delete([self._blobs._body(self._object_id, self._name)])
 
 
-def _connect(address: str, options: dict[str, Any]) -> ObjectStore:
+def connect(address: str, options: dict[str, Any]) -> ObjectStore:
     """The store of obstore at an address, with limits on time."""
     from datetime import timedelta
 

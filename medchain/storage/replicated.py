@@ -9,18 +9,15 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
-from attrs import define, frozen
+from attrs import frozen
 
 from medchain.errors import BlobDamaged, BlobMissing, StorageError, StorageFull
 from medchain.storage._guard import guarded
+from medchain.storage._members import Member
 from medchain.storage.blobs import BlobStore, BlobWriter, TooLong, check_address, missing
 from medchain.storage.late import LateBlobs
 
 __all__ = ["Repair", "ReplicatedBlobs"]
-
-SLOW, PAUSE, LONGEST_PAUSE = 1.0, 20.0, 60.0
-"""A store that took longer than `SLOW` seconds to fail is left alone for `PAUSE` times as long, at most
-`LONGEST_PAUSE` seconds: a network store that is down costs the others one wait a minute, not one at each use."""
 
 _POOR = (BlobMissing, BlobDamaged, TooLong)
 """What says something about one copy, and nothing about the store."""
@@ -44,55 +41,6 @@ class Repair:
     swept: int
     lost: tuple[Address, ...]
     away: tuple[int, ...]
-
-
-@define(eq=False)
-class _Member:
-    """One store. It is away until the erasures that it may have missed are replayed, and after each failure."""
-
-    position: int
-    store: BlobStore
-    away: bool = True
-    rests_until: float = 0.0
-
-    @property
-    def rests(self) -> bool:
-        """Whether it is away and is not to be asked again yet."""
-        return self.away and time.monotonic() < self.rests_until
-
-    @property
-    def read_only(self) -> bool:
-        """Whether it is only read: nothing is put, mended or erased there. Of one opened late, known once it is."""
-        return self.store.read_only
-
-    def rest(self, began: float) -> None:
-        """Note that it has failed, and leave it alone for a while if it took its time to."""
-        now = time.monotonic()
-        self.away = True
-        if now - began > SLOW:
-            self.rests_until = now + min(PAUSE * (now - began), LONGEST_PAUSE)
-
-    def graves(self) -> set[bytes] | None:
-        """List what it has erased, or None if it does not answer."""
-        began = time.monotonic()
-        try:
-            return set(self.store.tombstones())
-        except StorageError:
-            self.rest(began)
-            return None
-
-    def replay(self, erased: set[bytes]) -> bool:
-        """Erase what others erased while it was away; tell whether it may be used now."""
-        if self.read_only:
-            return True
-        began = time.monotonic()
-        try:
-            for object_id in sorted(erased):
-                self.store.erase(object_id)
-        except StorageError:
-            self.rest(began)
-            return False
-        return True
 
 
 class ReplicatedBlobs(BlobStore):
@@ -121,9 +69,7 @@ class ReplicatedBlobs(BlobStore):
             raise ValueError("a store counts only once")
         self.write_quorum = write_quorum
         self._members = tuple(
-            _Member(
-                position, store if isinstance(store, BlobStore) else LateBlobs(store, f"store {position}")
-            )
+            Member(position, store if isinstance(store, BlobStore) else LateBlobs(store, f"store {position}"))
             for position, store in enumerate(stores)
         )
         self._lock = threading.Lock()
@@ -147,7 +93,7 @@ class ReplicatedBlobs(BlobStore):
 
     # Members that come and go
 
-    def _present(self) -> list[_Member]:
+    def _present(self) -> list[Member]:
         """Give the members that can be used now, at least one."""
         if any(member.away and not member.rests and member.graves() is not None for member in self._members):
             self._replay_erasures([member for member in self._members if not member.rests])
@@ -156,7 +102,7 @@ class ReplicatedBlobs(BlobStore):
             raise StorageError(f"none of the {len(self._members)} blob stores answers")
         return present
 
-    def _replay_erasures(self, members: Iterable[_Member]) -> None:
+    def _replay_erasures(self, members: Iterable[Member]) -> None:
         """Erase in all of them that answer what any of them has erased; then those that came back count again."""
         with self._lock:
             answers = [(member, member.graves()) for member in members]
@@ -167,7 +113,7 @@ class ReplicatedBlobs(BlobStore):
                 member.away = graves is None or not member.replay(erased - graves)
 
     @contextmanager
-    def _using(self, member: _Member) -> Iterator[None]:
+    def _using(self, member: Member) -> Iterator[None]:
         """Mark a member as away if it fails; a blob that is missing or damaged is no failure of the store."""
         began = time.monotonic()
         try:
@@ -183,11 +129,11 @@ class ReplicatedBlobs(BlobStore):
 
     def _first(
         self, object_id: bytes, digest: bytes, read: Callable[[BlobStore], T]
-    ) -> tuple[T, list[_Member]]:
+    ) -> tuple[T, list[Member]]:
         """Give what the first member with a usable copy answers, and the members before it whose copy is not."""
         if self._erased(object_id):
             raise missing(object_id, digest)
-        poor: list[_Member] = []
+        poor: list[Member] = []
         errors: list[StorageError] = []
         for member in self._present():
             try:
@@ -268,7 +214,7 @@ class ReplicatedBlobs(BlobStore):
                 progress(done, len(blobs))
         return Repair(len(blobs), copied, swept, tuple(lost), self.away)
 
-    def _sweep(self, member: _Member) -> int:
+    def _sweep(self, member: Member) -> int:
         """Erase again in a member what lies there of erased objects."""
         swept = 0
         if member.read_only:
@@ -283,8 +229,8 @@ class ReplicatedBlobs(BlobStore):
         """Check all copies, replace the poor ones from a good one; give size and number of copies written."""
         if self._erased(object_id):
             raise missing(object_id, digest)
-        good: dict[int, _Member] = {}
-        poor: list[_Member] = []
+        good: dict[int, Member] = {}
+        poor: list[Member] = []
         errors: list[StorageError] = []
         for member in self._present():
             try:
@@ -304,7 +250,7 @@ class ReplicatedBlobs(BlobStore):
         )
         return size, copied
 
-    def _copy(self, object_id: bytes, digest: bytes, chunks: Iterable[bytes], target: _Member) -> bool:
+    def _copy(self, object_id: bytes, digest: bytes, chunks: Iterable[bytes], target: Member) -> bool:
         """Try to store a good copy; that it does not work is the target's failure, not the reader's."""
         if target.read_only:
             return False
@@ -371,14 +317,14 @@ class _FanOut(BlobWriter):
     def __init__(self, blobs: ReplicatedBlobs, object_id: bytes) -> None:
         self._blobs = blobs
         self._object_id = object_id
-        self._writers: list[tuple[_Member, BlobWriter]] = []
+        self._writers: list[tuple[Member, BlobWriter]] = []
         self._failure: StorageError | None = None
         for member in blobs._present():
             if not member.read_only:
                 self._attempt(member, partial(self._begin, member))
         self._check_quorum()
 
-    def _begin(self, member: _Member) -> None:
+    def _begin(self, member: Member) -> None:
         self._writers.append((member, member.store._writer(self._object_id)))
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -401,7 +347,7 @@ class _FanOut(BlobWriter):
         self._writers = going
         self._check_quorum()
 
-    def _attempt(self, member: _Member, step: Callable[[], None]) -> bool:
+    def _attempt(self, member: Member, step: Callable[[], None]) -> bool:
         try:
             with self._blobs._using(member):
                 step()

@@ -10,6 +10,7 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 import zlib
 from contextlib import suppress
 from typing import Any, Self
@@ -79,54 +80,81 @@ class Server:
         return self._ask("POST", path, body, limit)
 
     def _ask(self, method: str, path: str, body: bytes | None, limit: int) -> Answer:
+        end = time.monotonic() + self._seconds
         kept = self._connection is not None
         try:
-            return self._exchange(method, path, body, limit)
-        except (http.client.RemoteDisconnected, ConnectionError) as error:
-            self.close()
-            if not kept:
-                raise self._unreachable(path, error) from error
+            try:
+                return self._exchange(method, path, body, limit, end)
+            except (http.client.RemoteDisconnected, ConnectionError):
+                if not kept:
+                    raise
+                self.close()  # the server had closed the connection that was kept
+                return self._exchange(method, path, body, limit, end)
         except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
             self.close()
-            raise self._unreachable(path, error) from error
+            raise Unreachable(f"{self.url}/{path}: {type(error).__name__}: {error}") from error
         except BaseException:
             self.close()
             raise
-        try:  # the server had closed the connection that was kept
-            return self._exchange(method, path, body, limit)
-        except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
-            self.close()
-            raise self._unreachable(path, error) from error
 
-    def _unreachable(self, path: str, error: Exception) -> Unreachable:
-        return Unreachable(f"{self.url}/{path}: {type(error).__name__}: {error}")
-
-    def _exchange(self, method: str, path: str, body: bytes | None, limit: int) -> Answer:
-        connection = self._connect()
-        with _Deadline(connection.sock, self._seconds) as deadline:
+    def _exchange(self, method: str, path: str, body: bytes | None, limit: int, end: float) -> Answer:
+        connection = self._connect(end)
+        with _Deadline(connection.sock, end) as deadline:
             try:
                 connection.request(method, f"{self._path}/{path}", body, _AGENT)
                 response = connection.getresponse()
-                data = _body(response, limit)
+                with response:  # it holds the connection if that is not to be kept
+                    data = _body(response, limit)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if deadline.passed:
-                    raise TimeoutError(f"no whole answer within {self._seconds:g} s") from error
+                    raise self._late() from error
                 raise
+        if deadline.passed:  # a body without a length ends where the connection ends, and that was cut
+            raise self._late()
         if response.will_close:
             self.close()
         return Answer(response.status, response.headers.get_content_type() if response.headers else "", data)
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _late(self) -> TimeoutError:
+        return TimeoutError(f"no whole answer within {self._seconds:g} s")
+
+    def _connect(self, end: float) -> http.client.HTTPConnection:
         if self._connection is None:
+            port = self._port or (443 if self._tls else 80)
+            connection = http.client.HTTPConnection(self._host, port, timeout=self._seconds)
+            connection.auto_open = 0  # what http.client opens by itself has no deadline
+            connection.sock = self._socket(port, end)
             if self._tls:
-                context = ssl.create_default_context()
-                self._connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=self._seconds, context=context
-                )
-            else:
-                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=self._seconds)
-            self._connection.connect()
+                connection.default_port = 443  # by which the Host header leaves the port out
+            self._connection = connection
         return self._connection
+
+    def _socket(self, port: int, end: float) -> socket.socket:
+        """A connected socket: each address of the host gets what is left of the time, and so does the TLS handshake."""
+        refused: OSError = OSError("the host has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(self._host, port, 0, socket.SOCK_STREAM):
+            plain = socket.socket(family, kind, protocol)
+            try:
+                plain.settimeout(self._left(end))
+                plain.connect(address)
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if not self._tls:
+                    return plain
+                plain.settimeout(self._left(end))
+                return ssl.create_default_context().wrap_socket(plain, server_hostname=self._host)
+            except OSError as error:
+                plain.close()
+                refused = error
+            except BaseException:
+                plain.close()
+                raise
+        raise refused
+
+    def _left(self, end: float) -> float:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise self._late()
+        return left
 
     def close(self) -> None:
         """Give up the connection; the next request opens another."""
@@ -165,9 +193,9 @@ def _body(response: http.client.HTTPResponse, limit: int) -> bytes:
 class _Deadline:
     """Cuts a connection off when the time is up: the time limit of a socket begins anew with each byte."""
 
-    def __init__(self, connected: Any, seconds: float) -> None:
+    def __init__(self, connected: Any, end: float) -> None:
         self._socket = connected
-        self._timer = threading.Timer(seconds, self._cut)
+        self._timer = threading.Timer(max(0.0, end - time.monotonic()), self._cut)
         self._timer.daemon = True
         self.passed = False
 

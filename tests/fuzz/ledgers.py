@@ -7,6 +7,7 @@ from fuzz.decoder import Decoder, as_text, by_file, callers_text, fixed, text
 from fuzz.logs import paper
 from fuzz.mutations import Form
 from fuzz.stores import STORED
+from fuzz.witnesses import WITNESSES
 
 import medchain as mc
 from medchain.access.draft import Draft
@@ -23,7 +24,7 @@ from medchain.errors import (
     VerificationError,
 )
 from medchain.ledger.draft import Signed
-from medchain.ledger.entry import parse_leaf
+from medchain.ledger.entry import Kind, entry_content, parse_leaf
 from medchain.ledger.events import Cursor
 from medchain.ledger.note import Note, VerifierKey
 from medchain.ledger.proof import LogProof, extra_bytes, read_extra
@@ -180,6 +181,15 @@ LEDGER = (
         reaches=("medchain.ledger.entry:parse_leaf",),
     ),
     Decoder(
+        "ledger.entry.entry_content",
+        entry_content,
+        (EncodingError,),
+        lambda: [leaf for leaf in paper("leaf")() if leaf[0] != Kind.HEADER],
+        Form.BINARY,
+        write=None,
+        reaches=("medchain.ledger.entry:entry_content",),
+    ),
+    Decoder(
         "ledger.Cursor",
         callers_text(Cursor.parse),
         (EncodingError,),
@@ -298,4 +308,4 @@ COMMAND_LINE = (
     ),
 )
 
-LEDGERS = (*LEDGER, *STORED, *ACCESS, *COMMAND_LINE)
+LEDGERS = (*LEDGER, *STORED, *ACCESS, *WITNESSES, *COMMAND_LINE)

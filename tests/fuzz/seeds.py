@@ -17,7 +17,7 @@ from sealing import world as offchain
 
 import medchain as mc
 from medchain import sealing
-from medchain.access.contract import AccessContract
+from medchain.access.rows import AccessTables
 from medchain.access.warrants import make_warrant
 from medchain.keys import Wallet, keystore
 from medchain.keys.keystore import Cost
@@ -61,7 +61,7 @@ CHEAP = Cost(memory=1 << 13, iterations=1, lanes=1)
 
 TABLES: dict[tuple[str, str], Table[Any]] = {
     (table.contract, table.name): table
-    for owner in (AccessContract, Keys, GovernanceTables, LedgerTables)
+    for owner in (AccessTables, Keys, GovernanceTables, LedgerTables)
     for table in vars(owner).values()
     if isinstance(table, Table)
 }
@@ -251,7 +251,7 @@ class _Story:
 
     def state_proofs(self, record: bytes) -> tuple[bytes, ...]:
         chain = self.house.chain
-        records = AccessContract.records
+        records = AccessTables.records
         return chain.prove_state(records, record), chain.prove_state(records, bytes(32))
 
     def leaves(self) -> dict[str, tuple[bytes, ...]]:

@@ -87,7 +87,7 @@ CHAIN = (
         (EncodingError,),
         logs.stored_row_seeds,
         write=None,
-        reaches=("medchain.ledger.tables:TableView._load",),
+        reaches=("medchain.ledger.tables:Table.read",),
     ),
     Decoder(
         "access.trail of a stored timer",
@@ -141,7 +141,11 @@ STATE = (
         archives.map_node_seeds(b"\0"),
         Form.BINARY,
         write=None,
-        reaches=("medchain._native.packed:MapBatch.missing", "medchain._native.packed:MapBatch.change"),
+        reaches=(
+            "medchain._native.packed:MapBatch.missing",
+            "medchain._native.packed:MapBatch.change",
+            "medchain._native.packed:Made.pairs",
+        ),
     ),
     Decoder(
         "merkle.least_version",

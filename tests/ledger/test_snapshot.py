@@ -176,10 +176,10 @@ def test_a_reader_beside_a_restored_chain(world: World, tmp_path: Path) -> None:
     where = {"contracts": CONTRACTS, "store": store, "blobs": world.chain.blobs}
     reader = Chain.restore(tmp_path, file, trust=world.chain.trust, **where)  # type: ignore[arg-type]
     clock = Clock(world.clock.now)
-    again = Chain.open(tmp_path, authority=world.authority, mark=mark, clock=clock, **where)  # type: ignore[arg-type]
-    for number in range(20):
-        again.send(Counting, Put(f"note {number}", None if number % 3 else "new"), by=[world.authority])
-    reader.snapshot(tmp_path / "second")
+    with Chain.open(tmp_path, authority=world.authority, mark=mark, clock=clock, **where) as again:  # type: ignore[arg-type]
+        for number in range(20):
+            again.send(Counting, Put(f"note {number}", None if number % 3 else "new"), by=[world.authority])
+        reader.snapshot(tmp_path / "second")
     assert (tmp_path / "second").read_bytes() == file.read_bytes()
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from medchain._native import packed as native
 from medchain.errors import InvalidBlock
-from medchain.merkle import EMPTY_MAP, MapProof, SparseMap
+from medchain.merkle import EMPTY_MAP, MapProof, SparseMap, packed
 from medchain.merkle.packed import MapUpdate, PackedMap, least_version, node_key
 
 Changes = Mapping[bytes, bytes | None]
@@ -127,6 +127,19 @@ def test_a_batch_reads_and_writes_little() -> None:
     assert nodes.calls - before <= 1, "the top is at hand"
 
 
+def test_of_a_large_version_only_the_top_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept twice has a bound; the branches near the root are at hand all the same."""
+    monkeypatch.setattr(packed, "_MADE_BYTES", 10_000)
+    nodes, rows, rng = big(20_000)
+    assert nodes.map._made.size < sum(map(len, nodes.pairs.values())) / 2
+    change: Changes = {key: rng.randbytes(32) for key in rng.sample(list(rows), 50)}
+    expected = nodes.at(0, nodes.map.root).updated_hashed(change, 1)
+    before = nodes.calls
+    assert nodes.apply(change).nodes == expected.nodes
+    nodes.apply({key: rng.randbytes(32) for key in change})
+    assert nodes.calls == before, "buckets are of the last version, branches at hand"
+
+
 def test_old_versions_stay_until_their_nodes_are_deleted() -> None:
     """Touching a little in each version lets all before a kept one go, and that one stays whole."""
     nodes, rows, rng = big(3_000)
@@ -218,7 +231,7 @@ def test_hostile_nodes(body: bytes, key: bytes) -> None:
             lambda node=node: native.map_prove([node], EMPTY_MAP, key),
             lambda node=node, batch=batch: batch.missing([node]),
             lambda node=node, batch=batch: batch.change([node], 1),
-            lambda node=node: native.Made.of_root(node).keep(bytearray(native.map_top_size(4)), key, 0),
+            lambda node=node: native.Made.of([node, node]).keep(bytearray(native.map_top_size(4)), key, 0),
         ):
             with contextlib.suppress(native.Damaged):
                 call()

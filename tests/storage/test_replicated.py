@@ -12,6 +12,7 @@ import pytest
 
 from medchain.errors import BlobDamaged, BlobMissing, StorageError, StorageFull
 from medchain.storage import FileBlobs, LateBlobs, MemoryBlobs, ReplicatedBlobs
+from medchain.storage import _members as members
 from medchain.storage import replicated as module
 from medchain.testing import FaultBlobs
 from medchain.testing.faults import Fault, fail, lose_answer, tear
@@ -333,7 +334,8 @@ class TestComingAndGoing:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = Time()
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        for each in (module, members):
+            monkeypatch.setattr(each, "time", SimpleNamespace(monotonic=clock))
         slow = Slow(clock)
         blobs = ReplicatedBlobs([slow, MemoryBlobs(), MemoryBlobs()], write_quorum=2)
         digest = blobs.put(OBJECT, CONTENT)
@@ -353,7 +355,8 @@ class TestComingAndGoing:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = Time()
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        for each in (module, members):
+            monkeypatch.setattr(each, "time", SimpleNamespace(monotonic=clock))
         slow, other = Slow(clock), FaultBlobs(MemoryBlobs())
         blobs = ReplicatedBlobs([slow, other, MemoryBlobs()], write_quorum=2)
         digest = blobs.put(OBJECT, CONTENT)
@@ -371,7 +374,8 @@ class TestComingAndGoing:
 
     def test_repair_asks_a_slow_store_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = Time()
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+        for each in (module, members):
+            monkeypatch.setattr(each, "time", SimpleNamespace(monotonic=clock))
         slow = Slow(clock)
         blobs = ReplicatedBlobs([slow, MemoryBlobs(), MemoryBlobs()], write_quorum=2)
         slow.hangs = True

@@ -1,0 +1,217 @@
+"""The commands of published logs: publish, vkey, witness, completion, and evidence of a fork."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import medchain as mc
+from medchain import testing
+from medchain.cli import main
+from medchain.keys import keystore
+from medchain.ledger.note import VerifierKey
+from medchain.ledger.quorum import Quorum
+from medchain.ledger.quorum import Witness as Named
+from medchain.transparency import Evidence, witness_signers
+
+PASSWORD = "pw"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a chain, its trust file, and the keystores of its authority and of a witness."""
+    hospital, university = testing.wallets("hospital", "university")
+    keystore.save(tmp_path / "hospital.keys", {"hospital": hospital}, PASSWORD)
+    keystore.save(tmp_path / "uni.keys", {"uni": university}, PASSWORD)
+    where: dict[str, Any] = {"authority": hospital, "mark": tmp_path / "mark"}
+    with mc.Chain.create(tmp_path / "chain", origin="clinic.example/ehr", gate=None, **where) as chain:
+        chain.trust.save(tmp_path / "trust")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(arguments)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def type_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO(PASSWORD + "\n"))
+
+
+def test_publish_what_is_signed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(
+        capsys, "publish", "chain", "log", "--trust", "readers.trust", "--url", "https://l.example/"
+    )
+    assert (status, err) == (0, "")
+    assert "clinic.example/ehr" in out
+    checkpoint = mc.Checkpoint.parse((place / "log" / "checkpoint").read_bytes())
+    trust = mc.Trust.load(place / "readers.trust")
+    assert len(trust.verify(checkpoint).log) == 1
+    assert trust.urls == ("https://l.example/",)
+
+
+def test_publish_with_the_authority(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is signed by ML-DSA-44, too, even if the same size was published without."""
+    assert run(capsys, "publish", "chain", "log")[0] == 0
+    type_password(monkeypatch)
+    keys = ("--keystore", "hospital.keys", "--wallet", "hospital", "--mark", "mark")
+    status, out, _ = run(capsys, "publish", "chain", "log", *keys, "--trust", "readers.trust", "--json")
+    assert status == 0
+    shown = json.loads(out)
+    assert shown["signed_by"] == ["clinic.example/ehr"] * 2
+    checkpoint = mc.Checkpoint.parse((place / "log" / "checkpoint").read_bytes())
+    found = mc.Trust.load(place / "readers.trust").verify(checkpoint)
+    assert [key.type for key in found.log] == [0x01, 0x06]
+    assert shown["size"] == checkpoint.size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (["publish", "nowhere", "log"], 2, "No such file"),
+        (["publish", "chain", "trust"], 1, "StorageError"),
+        (["publish", "chain", "log", "--wallet", "hospital"], 2, "--keystore goes with --wallet"),
+        (["publish", "chain", "log", "--policy", "chain"], 2, "directory"),
+        (["publish", "chain", "ftp://x/y"], 2, "ftp"),
+        (["vkey"], 2, "name a chain"),
+        (["vkey", "chain", "--witness", "w"], 2, "name a chain"),
+        (["vkey", "--witness", "w"], 2, "goes with --keystore"),
+        (["vkey", "nowhere"], 2, "No such file"),
+        (["verify", "broken", "--trust", "trust"], 1, "MalformedProof"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line(
+    place: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, word: str
+) -> None:
+    (place / "broken").write_text("medchain/fork/v1\nroot x\n")
+    found, out, err = run(capsys, *arguments)
+    assert (found, out) == (status, "")
+    assert word in err
+    assert err.count("\n") == 1
+
+
+def test_a_policy_of_another_log(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    signers = witness_signers(testing.wallets("university")[0], "w.example/1")
+    with mc.Chain.in_memory(origin="other.example") as other:
+        trust = other.trust
+    quorum = Quorum.of(1, Named("w", signers[0].key, "http://127.0.0.1:9"))
+    mc.Trust(trust.log_keys, trust.chain, trust.tag, quorum=quorum).save(place / "policy")
+    status, _, err = run(capsys, "publish", "chain", "log", "--policy", "policy")
+    assert status == 2
+    assert "other.example" in err
+
+
+def test_vkeys(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    trust = mc.Trust.load(place / "trust")
+    for what in ("chain", "trust"):
+        status, out, _ = run(capsys, "vkey", what)
+        assert status == 0
+        assert [VerifierKey.parse(line) for line in out.split()] == list(trust.log_keys)
+    type_password(monkeypatch)
+    keys = ("--keystore", "uni.keys", "--wallet", "uni")
+    status, out, _ = run(capsys, "vkey", "--witness", "w.example/1", *keys, "--json")
+    assert status == 0
+    signers = witness_signers(testing.wallets("university")[0], "w.example/1")
+    assert [each["vkey"] for each in json.loads(out)["keys"]] == [str(signer.key) for signer in signers]
+
+
+@pytest.fixture
+def served(place: Path) -> Iterator[dict[str, Any]]:
+    """A witness of the chain in a process of its own; what it prints when it is ready."""
+    command = ["witness", "memory", "--new", "--name", "w.example/1", "--log", "trust", "--json", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medchain", *command, "--keystore", "uni.keys", "--wallet", "uni"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=place,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(PASSWORD + "\n")
+    process.stdin.close()
+    try:
+        lines = iter(process.stdout.readline, "}\n")
+        yield json.loads("".join(lines) + "}")
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 0
+        process.stdout.close()
+
+
+def test_a_witness_cosigns_what_is_published(
+    place: Path, capsys: pytest.CaptureFixture[str], served: dict[str, Any]
+) -> None:
+    trust = mc.Trust.load(place / "trust")
+    key = VerifierKey.parse(served["keys"][0])
+    quorum = Quorum.of(1, Named("uni", key, served["url"]))
+    mc.Trust(trust.log_keys, trust.chain, trust.tag, quorum=quorum).save(place / "policy")
+    status, out, _ = run(capsys, "publish", "chain", "log", "--policy", "policy", "--trust", "readers.trust")
+    assert status == 0
+    assert "w.example/1" in out
+    checkpoint = mc.Checkpoint.parse((place / "log" / "checkpoint").read_bytes())
+    assert mc.Trust.load(place / "readers.trust").verify(checkpoint).witnesses == (key,)
+    status, out, _ = run(capsys, "inspect", "readers.trust", "--json")
+    assert json.loads(out)["quorum"] == "witnesses"
+
+
+def test_nothing_is_published_without_witnesses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trust = mc.Trust.load(place / "trust")
+    signers = witness_signers(testing.wallets("university")[0], "w.example/1")
+    quorum = Quorum.of(1, Named("uni", signers[0].key, "http://127.0.0.1:9"))
+    mc.Trust(trust.log_keys, trust.chain, trust.tag, quorum=quorum).save(place / "policy")
+    status, _, err = run(capsys, "publish", "chain", "log", "--policy", "policy")
+    assert status == 1
+    assert "NotWitnessed" in err
+    assert not (place / "log" / "checkpoint").exists()
+
+
+def test_evidence_convicts(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from transparency.test_evidence import TRUST, evidence
+
+    found = evidence(5, 9)
+    (place / "fork").write_bytes(bytes(found))
+    TRUST.save(place / "log.trust")
+    status, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust", "--json")
+    assert status == 0
+    assert json.loads(out)["convicts"] == [str(TRUST.log_keys[0])]
+    status, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust")
+    assert (status, "a fork" in out) == (0, True)
+    status, out, _ = run(capsys, "inspect", "fork")
+    assert (status, "not verified" in out) == (0, True)
+    status, _, err = run(capsys, "verify", "fork", "--trust", "trust")
+    assert (status, "UntrustedSigner" in err) == (1, True)
+    honest = Evidence(found.first, found.first, found.first.root, found.proof)
+    (place / "fork").write_bytes(bytes(honest))
+    assert run(capsys, "verify", "fork", "--trust", "log.trust")[0] == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "completion", shell)
+    assert status == 0
+    for word in ("verify", "audit", "publish", "witness", "completion", "keystore", "accept-loss"):
+        assert word in out
+    if shutil.which(shell):
+        done = subprocess.run([shell, "-n"], input=out, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_bash_completes(capsys: pytest.CaptureFixture[str]) -> None:
+    _, script, _ = run(capsys, "completion", "bash")
+    ask = "COMP_WORDS=(medchain pub); COMP_CWORD=1; _medchain; echo ${COMPREPLY[@]}\n"
+    ask += "COMP_WORDS=(medchain publish --p); COMP_CWORD=2; _medchain; echo ${COMPREPLY[@]}\n"
+    done = subprocess.run(["bash"], input=script + ask, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["publish", "--policy"]

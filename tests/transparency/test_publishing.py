@@ -1,0 +1,218 @@
+"""Publishing a chain: what stands there, how it grows, what stops it, and what a killed publisher leaves."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from ledger.counting import Add, Counting
+from ledger.world import CONTRACTS, Clock, World, wallet
+
+import medchain as mc
+from medchain.chain import Chain
+from medchain.errors import Forked, Locked, NotWitnessed, Rewound, StorageError
+from medchain.ledger.checkpoint import Checkpoint
+from medchain.merkle import LogTree
+from medchain.transparency import Evidence, publication_trust, publish
+from medchain.transparency.layout import Part, entries, tiles, unpack
+from medchain.transparency.target import DirectoryTarget
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World.make()
+    with made.chain:
+        yield made
+
+
+def grow(world: World, count: int) -> None:
+    for _ in range(count):
+        world.send(Add(1), world.authority)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All that is published, by path."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".publishing" not in path.parts
+    }
+
+
+def read(folder: Path, size: int) -> list[bytes]:
+    """The leaves of a published log, each bundle of exact length."""
+    return [leaf for part in entries(size) for leaf in unpack((folder / part.path).read_bytes(), part.width)]
+
+
+def test_what_is_published(world: World, tmp_path: Path) -> None:
+    grow(world, 150)
+    done = publish(world.chain, tmp_path)
+    checkpoint = Checkpoint.parse((tmp_path / "checkpoint").read_bytes())
+    assert checkpoint == done.checkpoint
+    assert checkpoint.head == world.chain.head
+    tree = LogTree(read(tmp_path, checkpoint.size))
+    assert tree.head == checkpoint.head
+    expected = {part.path for part in (*tiles(checkpoint.size), *entries(checkpoint.size))} | {"checkpoint"}
+    assert files(tmp_path).keys() == expected
+    for part in tiles(checkpoint.size):
+        first = part.index * 256
+        nodes = b"".join(tree.node(8 * (part.level or 0), first + at) for at in range(part.width))
+        assert (tmp_path / part.path).read_bytes() == nodes
+    assert done.files == len(expected) - 1
+    assert done.bytes == sum(len(data) for path, data in files(tmp_path).items() if path != "checkpoint")
+
+
+def test_it_is_signed_by_both_keys(world: World, tmp_path: Path) -> None:
+    checkpoint = publish(world.chain, tmp_path).checkpoint
+    trust = publication_trust(world.chain, url="https://log.example/")
+    assert [key.type for key in trust.verify(checkpoint).log] == [0x01, 0x06]
+    assert world.chain.trust.verify(checkpoint).log == world.chain.trust.log_keys
+    assert mc.Trust.parse(str(trust)) == trust
+    assert trust.urls == ("https://log.example/", None)
+
+
+def test_growing_keeps_what_was_published(world: World, tmp_path: Path) -> None:
+    seen: dict[str, bytes] = {}
+    for count in (3, 90, 40, 200):
+        grow(world, count)
+        done = publish(world.chain, tmp_path)
+        now = files(tmp_path)
+        assert all(now[path] == data for path, data in seen.items() if path != "checkpoint")
+        assert LogTree(read(tmp_path, done.size)).head == world.chain.head
+        seen = now
+    alone = tmp_path / "alone"
+    publish(world.chain, alone)
+    assert all(seen[path] == data for path, data in files(alone).items() if path != "checkpoint")
+
+
+def test_again_changes_nothing(world: World, tmp_path: Path) -> None:
+    grow(world, 5)
+    first = publish(world.chain, tmp_path)
+    before = files(tmp_path)
+    again = publish(world.chain, tmp_path)
+    assert (again.files, again.bytes, again.checkpoint) == (0, 0, first.checkpoint)
+    assert files(tmp_path) == before
+
+
+def test_progress(world: World, tmp_path: Path) -> None:
+    grow(world, 150)
+    told: list[tuple[int, int]] = []
+    size = publish(world.chain, tmp_path, progress=lambda done, of: told.append((done, of))).size
+    assert told == [(256, size), (size, size)]
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", range(7))
+def test_a_publisher_that_dies_is_taken_up(world: World, tmp_path: Path, at: int) -> None:
+    """Wherever it ends, the old checkpoint stands over whole files, and the next publisher brings the rest."""
+
+    class Dying(DirectoryTarget):
+        left = at
+
+        def write(self, path: str, data: bytes) -> None:
+            if self.left == 0:
+                (self.path / ".publishing" / ".tmp-999").write_bytes(data[: len(data) // 2])
+                raise Broken
+            self.left -= 1
+            super().write(path, data)
+
+    folder = tmp_path / "log"
+    grow(world, 10)
+    publish(world.chain, folder)
+    old = Checkpoint.parse((folder / "checkpoint").read_bytes())
+    grow(world, 300)
+    with pytest.raises(Broken):
+        publish(world.chain, Dying(folder))
+    assert Checkpoint.parse((folder / "checkpoint").read_bytes()) == old
+    assert LogTree(read(folder, old.size)).head == old.head
+    publish(world.chain, folder)
+    assert LogTree(read(folder, world.chain.head.size)).head == world.chain.head
+    assert {path.name for path in (folder / ".publishing").iterdir()} == {"lock"}
+
+
+def test_one_publisher_at_a_time(world: World, tmp_path: Path) -> None:
+    target = DirectoryTarget(tmp_path)
+    with target.writing(), pytest.raises(Locked):
+        publish(world.chain, tmp_path)
+    publish(world.chain, tmp_path)
+
+
+def test_another_log_lies_there(world: World, tmp_path: Path) -> None:
+    other = World.make()
+    publish(other.chain, tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(StorageError, match="something else"):
+        publish(world.chain, tmp_path)
+    (tmp_path / "checkpoint").write_bytes(b"nonsense")
+    with pytest.raises(StorageError, match="something else"):
+        publish(world.chain, tmp_path)
+    (tmp_path / "checkpoint").write_bytes(before["checkpoint"])
+    assert files(tmp_path) == before
+
+
+def test_an_old_copy_of_the_chain_is_caught(tmp_path: Path) -> None:
+    """Restored from a backup it has less than is published; if it goes on, what it signs convicts it."""
+    place, clock = tmp_path / "log", Clock()
+    where: dict[str, Any] = {"authority": wallet("authority"), "contracts": CONTRACTS, "clock": clock}
+    first = Chain.create(
+        tmp_path / "a" / "chain", origin="log.example", mark=tmp_path / "a" / "mark", gate=None, **where
+    )
+    add(first, 3)
+    first.close()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    with Chain.open(tmp_path / "a" / "chain", mark=tmp_path / "a" / "mark", **where) as first:
+        add(first, 6)
+        publish(first, place)
+    with Chain.open(tmp_path / "b" / "chain", mark=tmp_path / "b" / "mark", **where) as restored:
+        with pytest.raises(Rewound, match="old copy"):
+            publish(restored, place)
+        add(restored, 9, amount=2)
+        before = files(place)
+        with pytest.raises(Forked) as caught:
+            publish(restored, place)
+        assert files(place) == before
+        assert Evidence.parse(caught.value.evidence).verify(restored.trust) == restored.trust.log_keys
+
+
+def add(chain: Chain, count: int, amount: int = 1) -> None:
+    for _ in range(count):
+        chain.send(Counting, Add(amount), by=[wallet("authority")])
+
+
+def test_witnesses_come_before_the_checkpoint(world: World, tmp_path: Path) -> None:
+    def refused(checkpoint: Checkpoint) -> Checkpoint:
+        raise NotWitnessed("nobody answers", refusals={"w1": "unreachable"})
+
+    grow(world, 3)
+    with pytest.raises(NotWitnessed):
+        publish(world.chain, tmp_path, cosign=refused)
+    assert not (tmp_path / "checkpoint").exists()
+    asked: list[Checkpoint] = []
+
+    def agreed(checkpoint: Checkpoint) -> Checkpoint:
+        asked.append(checkpoint)
+        return evolve(checkpoint, note=checkpoint.note.signed_with(checkpoint.note.signatures[0]))
+
+    done = publish(world.chain, tmp_path, cosign=agreed)
+    assert done.checkpoint.note.signatures[:2] == asked[0].note.signatures
+    assert len(Checkpoint.parse((tmp_path / "checkpoint").read_bytes()).note.signatures) == 3
+
+
+def test_what_stands_in_the_way(world: World, tmp_path: Path) -> None:
+    (tmp_path / "tile").write_bytes(b"a file where a folder belongs")
+    with pytest.raises(StorageError, match="tile"):
+        publish(world.chain, tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError):
+        publish(world.chain, tmp_path / "file")
+
+
+def test_parts_know_where_they_begin() -> None:
+    assert [part.start for part in (Part(None, 2, 1), Part(0, 2, 1), Part(1, 2, 1))] == [512, 512, 131_072]

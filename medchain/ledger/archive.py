@@ -5,7 +5,8 @@ key                            value
 =============================  ====================================================================
 ``m`` name                     ``format``: version of this layout; ``tip``: size, nodes and last header;
                                ``checkpoint``: the last signed note; ``base``: where a restored chain begins;
-                               ``restoring``: that one is being restored
+                               ``restoring``: that one is being restored; ``copy``: that it follows a
+                               published log, ``target``: up to which signed note, while it is catching up
 ``e`` index                    leaf data
 ``h`` height                   index of that header's leaf
 ``i`` transaction id           index of its entry
@@ -22,7 +23,7 @@ Numbers are 8 bytes, big-endian; a tile's level is one byte. One block is one at
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from attrs import frozen
@@ -35,13 +36,16 @@ from medchain.ledger.tables import ROW_LIMIT, map_key, order_key, read_key
 from medchain.ledger.transition import Block
 from medchain.ledger.versions import put_state
 from medchain.merkle import CompactRange, Head, leaf_hash, node_hash, prove_inclusion, root_of
+from medchain.merkle.compact import Created
 from medchain.merkle.proofs import ConsistencyProof, InclusionProof, prove_consistency
 from medchain.records import decode_record, encode_record
 from medchain.storage._paging import paged
 from medchain.storage.api import Batch, Reader, Store
 
 __all__ = [
+    "COPY",
     "FORMAT",
+    "TARGET",
     "TILE_HEIGHT",
     "TILE_WIDTH",
     "UNKNOWN",
@@ -60,6 +64,9 @@ TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 UNKNOWN = bytes(32)
 """Stands in a tile of a restored chain for a hash from before."""
+
+COPY, TARGET = b"mcopy", b"mtarget"
+"""Keys of a verified copy of a published log: what kind it is, and the signed note up to which it is catching up."""
 
 Tiles: TypeAlias = Callable[[int, int], bytes | None]
 """Gives a tile by its level and index; None if there is none."""
@@ -171,6 +178,11 @@ class Archive:
     def empty(self) -> bool:
         """Whether the store holds nothing at all."""
         return next(iter(self.reader.scan(limit=1)), None) is None
+
+    @property
+    def followed(self) -> int:
+        """How many keys say that it is a copy of a published log."""
+        return sum(self.reader.get(key) is not None for key in (COPY, TARGET))
 
     @property
     def founded(self) -> bool:
@@ -362,16 +374,20 @@ class Archive:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        self._put_tiles(batch, block)
+        self.put_tiles(batch, block.nodes)
         put_state(batch, self.reader, block)
         log = block.tip.log
         batch.put(b"mtip", encode_record(StoredTip(log.size, log.nodes, last)))
         self.store.commit(batch)
 
-    def _put_tiles(self, batch: Batch, block: Block) -> None:
-        """Append the new hashes of every eighth level to their tiles, of which only the last are partial."""
+    def put_tiles(self, batch: Batch, nodes: Iterable[Created]) -> None:
+        """Append the new hashes of every eighth level to their tiles, of which only the last are partial.
+
+        Raises:
+            InvalidBlock: a stored tile has another length than the log.
+        """
         changed: dict[tuple[int, int], bytearray] = {}
-        for level, index, hashed in block.nodes:
+        for level, index, hashed in nodes:
             if level % TILE_HEIGHT:
                 continue
             place = (level // TILE_HEIGHT, index // TILE_WIDTH)

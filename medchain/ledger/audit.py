@@ -11,18 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 
 from attrs import field, frozen
 
-from medchain.errors import EncodingError, InvalidBlock, InvalidTransaction, StorageError, VerificationError
+from medchain.errors import InvalidBlock, StorageError, VerificationError
 from medchain.ledger.archive import TILE_HEIGHT, TILE_WIDTH, Archive, Base, StoredTip, pin_key
 from medchain.ledger.audit_report import AuditReport
 from medchain.ledger.checkpoint import Checkpoint
-from medchain.ledger.entry import Genesis, Header, Kind, entry_content, parse_leaf
+from medchain.ledger.entry import Genesis, Kind
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.registry import Registry
+from medchain.ledger.replaying import execute_again, found_again
 from medchain.ledger.restoring import border_nodes, partial_tiles, state_of
 from medchain.ledger.snapshot import SnapshotReader
 from medchain.ledger.state import NO_ROWS, Overlay
 from medchain.ledger.transaction import Transaction
-from medchain.ledger.transition import Block, BlockBuilder, Tip, found
+from medchain.ledger.transition import Block, Receipt, Tip
 from medchain.ledger.versions import NODES, REPLACED, RebuiltVersions
 from medchain.merkle import Head, leaf_hash
 from medchain.merkle.packed import Load
@@ -121,42 +122,10 @@ class _Replay:
         self.tip = block.tip
 
     def _execute(self, leaves: list[bytes]) -> Block:
-        """One block, executed again; its leaves are exactly `leaves`."""
-        tip = self.tip
-        place = {"height": tip.header.height + 1, "index": tip.log.size}
-        try:
-            entries, header = [entry_content(leaf) for leaf in leaves[:-1]], parse_leaf(leaves[-1])
-        except EncodingError as error:
-            raise InvalidBlock(f"a leaf is damaged: {error}", **place) from error
-        if header.time < tip.header.time:
-            raise InvalidBlock("block time runs backwards", **place)
-        builder = BlockBuilder(self._registry, self.genesis, tip, self._rows, header.time)
-        builder.run_timers()
-        for offset, (kind, content) in enumerate(entries):
-            self._add(builder, kind, content, {"height": builder.height, "index": builder.first + offset})
-        block = builder.close()
-        for offset, (expected, leaf) in enumerate(zip(block.leaves, leaves, strict=False)):
-            if expected != leaf:
-                what = "header" if leaf is leaves[-1] else "entry"
-                raise InvalidBlock(
-                    f"the {what} is not what executing it gives",
-                    height=builder.height,
-                    index=block.first + offset,
-                )
-        if len(block.leaves) != len(leaves):
-            raise InvalidBlock("a timer that was due is missing, or an entry is one too many", **place)
-        return block
+        return execute_again(self._registry, self.genesis, self.tip, self._rows, leaves, self._count)
 
-    def _add(self, builder: BlockBuilder, kind: int, content: bytes, place: dict[str, int]) -> None:
-        if kind == Kind.TRANSACTION:
-            try:
-                transaction = Transaction.from_bytes(content)
-                receipt = builder.add(transaction)
-            except InvalidTransaction as error:
-                raise InvalidBlock(f"it holds a transaction that may not enter: {error}", **place) from error
-            self._outcomes[transaction.body.contract, receipt.code] += 1
-        elif kind != Kind.TIMER:
-            raise InvalidBlock("evidence has no place in a chain of one authority", **place)
+    def _count(self, transaction: Transaction, receipt: Receipt) -> None:
+        self._outcomes[transaction.body.contract, receipt.code] += 1
 
     def compare(self, archive: Archive, stored: StoredTip) -> None:
         """That the store holds exactly what executing the leaves gives, now that all are executed."""
@@ -172,7 +141,7 @@ class _Replay:
             b"e": tip.log.size if base is None else tip.log.size - base.size + (2 if base.size > 1 else 1),
             b"h": tip.header.height + 1 - (0 if base is None else base.height),
             b"i": self._transactions,
-            b"m": 2 + noted + (base is not None),
+            b"m": 2 + noted + (base is not None) + archive.followed,
             b"p": len(self._start.pinned),
             b"r": len(tip.map),
             b"t": self._tiles.count(archive, tip.log.size, 0 if base is None else base.size),
@@ -298,19 +267,7 @@ def _genesis(archive: Archive, registry: Registry, load: Load) -> tuple[Genesis,
     leaf = next(archive.leaves(0, 1))
     if leaf_hash(leaf) != archive.node(0, 0):
         raise InvalidBlock("the genesis is not the one that was hashed", index=0)
-    try:
-        header = parse_leaf(leaf)
-    except EncodingError as error:
-        raise InvalidBlock(f"the genesis is damaged: {error}", index=0) from error
-    if not isinstance(header, Header) or header.genesis is None:
-        raise InvalidBlock("the first leaf holds no genesis document", index=0)
-    try:
-        block = found(registry, header.genesis, load)
-    except ValueError as error:  # a document that nobody could have founded a chain with
-        raise InvalidBlock(f"the genesis document founds no chain: {error}", height=0, index=0) from error
-    if block.leaves[0] != leaf:
-        raise InvalidBlock("the genesis header does not follow from its document", height=0, index=0)
-    return header.genesis, block
+    return found_again(registry, leaf, load)
 
 
 def _header_index(archive: Archive, height: int) -> int | None:

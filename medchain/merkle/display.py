@@ -8,7 +8,7 @@ from attrs import frozen
 
 from medchain.merkle.arithmetic import EMPTY_ROOT, cover, node_hash, path_shape
 
-__all__ = ["path_html", "tree_svg"]
+__all__ = ["path_html", "path_svg", "tree_svg"]
 
 _Fetch = Callable[[int, int], bytes]
 
@@ -82,6 +82,41 @@ def path_html(index: int, size: int, path: Sequence[bytes]) -> str:
     )
 
 
+def path_svg(index: int, size: int, path: Sequence[bytes]) -> str:
+    """A picture of an inclusion path: the leaf below, the root on top, and beside the way up what is hashed with it.
+
+    Filled nodes are computed by who verifies, open ones stand in the proof.
+    """
+    inner, _ = path_shape(index, size) if 0 <= index < size else (0, 0)
+    middle, height = 170.0, len(path)
+    edges, dots, labels = [], [], []
+
+    def y(level: int) -> int:
+        return 2 * _MARGIN + _RISE * (height - level)
+
+    for level, sibling in enumerate(path):
+        left = level >= inner or index >> level & 1
+        x = middle - 2 * _STEP if left else middle + 2 * _STEP
+        edges += [
+            _edge(middle, y(level), middle, y(level + 1)),
+            _edge(x, y(level), middle, y(level + 1)),
+        ]
+        dots.append(_dot(_Drawn(x, level, sibling, complete=False), y(level), "in the proof"))
+        labels.append(_text(x + (-60 if left else 60), y(level) + 4, f"{sibling.hex()[:10]}…"))
+    dots += [
+        f'<circle cx="{middle:g}" cy="{y(level)}" r="7" fill="{_SOLID}"><title>computed</title></circle>'
+        for level in range(height + 1)
+    ]
+    labels.append(_text(middle, y(0) + 22, f"leaf {index:,} of {size:,}"))
+    labels.append(_text(middle, y(height) - 14, "root"))
+    shapes = "".join([*edges, *dots, *labels])
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="340" height="{y(0) + 32}" '
+        f'viewBox="0 0 340 {y(0) + 32}" font-family="monospace" font-size="11">'
+        f"<title>inclusion path of leaf {index} of {size}</title>{shapes}</svg>"
+    )
+
+
 def _mountains(size: int, fetch: _Fetch) -> str:
     """The complete subtrees of a large tree, left to right, each as high as its level."""
     shapes, x = [], float(_MARGIN)
@@ -114,13 +149,13 @@ def _edge(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="{_LINE}"/>'
 
 
-def _dot(node: _Drawn, y: float) -> str:
+def _dot(node: _Drawn, y: float, what: str = "") -> str:
     style = (
         f'fill="{_SOLID}"'
         if node.complete
         else f'fill="white" stroke="{_OPEN}" stroke-width="2" stroke-dasharray="3 2"'
     )
-    what = "complete" if node.complete else "still open"
+    what = what or ("complete" if node.complete else "still open")
     return f'<circle cx="{node.x:g}" cy="{y:g}" r="7" {style}>{_tip(what, node.hash)}</circle>'
 
 

@@ -22,7 +22,7 @@ from medchain.merkle.arithmetic import (
     node_hash,
     path_shape,
 )
-from medchain.merkle.display import path_html
+from medchain.merkle.display import path_html, path_svg
 from medchain.records import decode_record, encode_record, length, short
 
 __all__ = [
@@ -130,6 +130,9 @@ class InclusionProof:
 
     def _repr_html_(self) -> str:
         return path_html(self.index, self.size, self.path)
+
+    def _repr_svg_(self) -> str:
+        return path_svg(self.index, self.size, self.path)
 
 
 @frozen

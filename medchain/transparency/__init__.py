@@ -6,8 +6,12 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "Evidence": "medchain.transparency.evidence",
+        "LogAudit": "medchain.transparency.auditing",
+        "LogFollowing": "medchain.transparency.following",
         "Publication": "medchain.transparency.publishing",
+        "PublishedLog": "medchain.transparency.published",
         "Publisher": "medchain.transparency.publisher",
+        "Update": "medchain.transparency.published",
         "Witness": "medchain.transparency.witness",
         "WitnessClient": "medchain.transparency.asking",
         "WitnessServer": "medchain.transparency.serving",

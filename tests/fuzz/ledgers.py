@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz import logs, seeds
 from fuzz.decoder import Decoder, as_text, by_file, callers_text, fixed, text
+from fuzz.followers import FOLLOWERS
 from fuzz.logs import paper
 from fuzz.mutations import Form
 from fuzz.stores import STORED
@@ -308,4 +309,4 @@ COMMAND_LINE = (
     ),
 )
 
-LEDGERS = (*LEDGER, *STORED, *ACCESS, *WITNESSES, *COMMAND_LINE)
+LEDGERS = (*LEDGER, *STORED, *ACCESS, *WITNESSES, *FOLLOWERS, *COMMAND_LINE)

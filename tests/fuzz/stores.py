@@ -212,7 +212,7 @@ STATE = (
         archives.audited_seeds,
         write=None,
         slow=True,
-        reaches=("medchain.ledger.audit:_compare_versions", "medchain.ledger.audit:_Replay._add"),
+        reaches=("medchain.ledger.audit:_compare_versions", "medchain.ledger.replaying:_add"),
     ),
 )
 

@@ -1,0 +1,419 @@
+"""Following a published log: a verified copy that grows with every checkpoint, and stops where the log has forked.
+
+A checkpoint is believed as far as `Trust` goes: who signed it, and which witnesses. Its tiles are checked from its root
+down and its entries against the tiles, so every leaf is proved under a signed root before it is taken into the copy.
+What was broken off goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from attrs import evolve, field, frozen
+
+from medchain._native import leaf_hashes
+from medchain._opening import registry_of
+from medchain._proving import entry_index, prove_entry
+from medchain.errors import Forked, MalformedProof, Rewound, StorageError, VerificationError
+from medchain.ledger.checkpoint import Checkpoint
+from medchain.ledger.contract import Contract
+from medchain.ledger.note import NOTE_LIMIT
+from medchain.ledger.quorum import Quorum
+from medchain.ledger.tables import Table, TableView
+from medchain.ledger.trust import Trust
+from medchain.merkle import ConsistencyProof, Head, InclusionProof
+from medchain.storage._files import write_file
+from medchain.storage._guard import guarded
+from medchain.storage.api import Store
+from medchain.storage.memory import MemoryStore
+from medchain.storage.places import Place
+from medchain.transparency import layout
+from medchain.transparency.auditing import LogAudit, audit_copy
+from medchain.transparency.copy import Copy, copy_in
+from medchain.transparency.entries import LoggedEntry, read_entries
+from medchain.transparency.evidence import Evidence
+from medchain.transparency.following import LogFollowing
+from medchain.transparency.growth import Growth, growth_of
+from medchain.transparency.source import Source, source_of
+from medchain.transparency.tree import PublishedTree, read_part
+
+__all__ = ["PublishedLog", "Update"]
+
+V = TypeVar("V")
+Progress = Callable[[int, int], object]
+
+RUN = 4_096
+"""Leaves that are taken into the copy at once."""
+
+EVIDENCE = "fork-*.txt"
+"""How files with evidence are called, beside the copy."""
+
+
+@frozen
+class Update:
+    """What an update has done.
+
+    Attributes:
+        before: how many leaves the copy had,
+        checkpoint: and what it holds now.
+    """
+
+    before: int
+    checkpoint: Checkpoint = field(repr=lambda each: f"<size {each.size}>")
+
+    @property
+    def added(self) -> int:
+        """How many leaves are new."""
+        return self.checkpoint.size - self.before
+
+
+class PublishedLog:
+    """A log that somebody else publishes, and a verified copy of it.
+
+    Safe to use from several threads. Reading the copy needs no network.
+
+    Args:
+        source: where it is published: ``http(s)://…``, a directory, or a `Source`.
+        trust: whom to believe, or the path of a trust file.
+        store: where the copy lies: a folder or another `Place` as text, or a `Store`; in memory by default.
+        contracts: contract classes, to execute every entry again and compare every state root; then the copy holds the
+            rows, too, and `Chain.open` reads it. Without, outcomes and state are what the log says they are.
+
+    Raises:
+        StorageError: the store holds something else, or a copy that was made in the other way; or cannot be opened.
+        MalformedProof: a trust file, or kept evidence, is malformed.
+        ValueError: a URL or a place is none.
+    """
+
+    def __init__(
+        self,
+        source: Source | str | os.PathLike[str],
+        trust: Trust | str | os.PathLike[str],
+        store: Store | str | os.PathLike[str] | None = None,
+        *,
+        contracts: Iterable[type[Contract]] | None = None,
+    ) -> None:
+        self.source = source_of(source)
+        self.trust = trust if isinstance(trust, Trust) else Trust.load(trust)
+        registry = None if contracts is None else registry_of(contracts)
+        self._folder: Path | None = None
+        if store is not None and not isinstance(store, Store):
+            place = Place.parse(store)
+            self._folder = place.folder
+            store = place.open(create=True)
+        self._store = MemoryStore() if store is None else store
+        self._lock = threading.Lock()
+        try:
+            self._copy: Copy = copy_in(self._store, self.trust, registry)
+            self._evidence = self._kept_evidence()
+        except BaseException:
+            self._store.close()
+            raise
+
+    # Growing.
+
+    def update(self, progress: Progress | None = None) -> Update:
+        """Bring the copy up to the checkpoint that is published now.
+
+        Args:
+            progress: called as ``progress(leaves here, leaves in all)``.
+
+        Raises:
+            Forked: the log has signed another history; its ``evidence`` convicts it and is kept in `evidence`. From
+                then on every update is refused with it.
+            Rewound: it shows less than it has shown before.
+            UntrustedSigner, InvalidSignature, MalformedProof: what is published is no checkpoint of this log, or lacks
+                witnesses.
+            VerificationError: a tile or bundle is missing, of another length, or not what was signed; names the file.
+            InvalidBlock: the log has signed a block that breaks the rules, with its place: of form, or with `contracts`
+                what executing it gives.
+            ConsensusError: a contract that executes the next block is not installed here.
+            Unreachable: the server has not answered as it should.
+            StorageError: the directory or the copy cannot be read or written.
+        """
+        with self._lock:
+            self._expect_no_fork()
+            checkpoint = self._fetch_checkpoint()
+            tree = PublishedTree(self.source, checkpoint.head)
+            self._compare(checkpoint, tree)
+            before = 0 if self.checkpoint is None else self.checkpoint.size
+            if self._copy.size < checkpoint.size:
+                tree.check_border()
+                self._copy.begin(checkpoint)
+                for leaves, hashes in self._runs(tree, self._copy.size):
+                    self._copy.add(leaves, hashes)
+                    if progress is not None:
+                        progress(self._copy.size, checkpoint.size)
+            held = self._copy.checkpoint
+            if held is None or bytes(held) != bytes(checkpoint):
+                self._copy.finish(checkpoint)
+            return Update(before, checkpoint)
+
+    def _expect_no_fork(self) -> None:
+        if self._evidence is not None:
+            raise Forked(
+                f"this log has forked, so its copy grows no more: {self._evidence.summary}",
+                evidence=bytes(self._evidence),
+            )
+
+    def _fetch_checkpoint(self) -> Checkpoint:
+        data = self.source.read(layout.CHECKPOINT, NOTE_LIMIT)
+        if data is None:
+            raise VerificationError(f"{self.source.name}: no checkpoint is published there")
+        checkpoint = Checkpoint.parse(data)
+        self.trust.verify(checkpoint)
+        if checkpoint.size == 0:
+            raise VerificationError("a checkpoint of an empty log: this one begins with its genesis")
+        return checkpoint
+
+    def _compare(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
+        """That a signed checkpoint goes on from the one that was seen last. Raises as `update`."""
+        known = self._copy.target or self._copy.checkpoint
+        if known is None:
+            return
+        if checkpoint.size < known.size:
+            self._compare_smaller(checkpoint)
+            raise Rewound(
+                f"{self.source.name} shows {checkpoint.size} entries, and has shown {known.size}: an old copy of the"
+                " log, or one from a cache"
+            )
+        root = tree.root_at(known.size)
+        if root != known.root:
+            self._convict(Evidence.of(known, checkpoint, root, tree.prove_consistency(known.size)))
+
+    def _compare_smaller(self, checkpoint: Checkpoint) -> ConsistencyProof | None:
+        """That the copy begins with the log of a smaller checkpoint; the proof, None if the copy is not so long."""
+        held = self._copy.checkpoint
+        if held is None or checkpoint.size > held.size:
+            return None
+        archive, size = self._copy.archive, checkpoint.size
+        mine = archive.head(size)
+        proof = archive.prove_consistency(size, held.size) if size else ConsistencyProof(0, held.size, ())
+        if mine.root != checkpoint.root:
+            self._convict(Evidence.of(checkpoint, held, mine.root, proof))
+        return proof
+
+    def _convict(self, evidence: Evidence) -> None:
+        """Keep evidence of a fork, and stop."""
+        evidence.verify(self.trust)
+        self._evidence = evidence
+        if self._folder is not None:
+            name = EVIDENCE.replace("*", f"{evidence.first.size}-{evidence.second.size}")
+            with guarded(f"keep evidence of a fork in {self._folder}"):
+                write_file(self._folder / name, bytes(evidence))
+        self._expect_no_fork()
+
+    def _kept_evidence(self) -> Evidence | None:
+        """What an earlier run has found."""
+        if self._folder is None:
+            return None
+        with guarded(f"read evidence in {self._folder}"):
+            found = [path.read_bytes() for path in sorted(self._folder.glob(EVIDENCE))]
+        return Evidence.parse(found[0]) if found else None
+
+    def _runs(self, tree: PublishedTree, start: int) -> Iterator[tuple[list[bytes], bytes]]:
+        """The leaves from index `start` on with their hashes, checked, some thousand at a time."""
+        leaves: list[bytes] = []
+        hashes = bytearray()
+        for part, (found, hashed) in self._bundles(tree, start):
+            skip = max(0, start - part.start)
+            leaves += found[skip:]
+            hashes += hashed[32 * skip :]
+            if len(leaves) >= RUN or part.start + part.width >= tree.head.size:
+                yield leaves, bytes(hashes)
+                leaves, hashes = [], bytearray()
+
+    def _bundles(
+        self, tree: PublishedTree, start: int
+    ) -> Iterator[tuple[layout.Part, tuple[list[bytes], bytes]]]:
+        """Bundles in order, several being fetched ahead."""
+        parts = layout.entries(tree.head.size, start)
+        if self.source.parallel == 1:
+            yield from ((part, self._bundle(tree, part)) for part in parts)
+            return
+        waiting: deque[tuple[layout.Part, Future[tuple[list[bytes], bytes]]]] = deque()
+        with ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(self.source.parallel, "medchain-follow"))
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+            for part in chain(parts, [None] * (2 * self.source.parallel)):
+                if part is not None:
+                    waiting.append((part, pool.submit(self._bundle, tree, part)))
+                if waiting and (part is None or len(waiting) > 2 * self.source.parallel):
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+
+    def _bundle(self, tree: PublishedTree, part: layout.Part) -> tuple[list[bytes], bytes]:
+        """The entries of a bundle, each of which hashes to what the tile says."""
+        data, which = read_part(self.source, part, part.width * (2 + layout.LONGEST_ENTRY))
+        try:
+            leaves = layout.unpack(data, which.width)[: part.width]
+        except MalformedProof as error:
+            raise VerificationError(f"{self.source.name}: {which.path}: {error}") from error
+        hashes = leaf_hashes(leaves)
+        if hashes != tree.tile(0, part.index)[: 32 * part.width]:
+            raise VerificationError(
+                f"{self.source.name}: {which.path} does not hold the entries that were signed"
+            )
+        return leaves, hashes
+
+    def follow(
+        self,
+        callback: Callable[[Update], object] | None = None,
+        *,
+        every: float = 60.0,
+        on_trouble: Callable[[Exception], object] | None = None,
+    ) -> LogFollowing:
+        """Update again and again, on a thread of its own, until it is stopped or the log has broken its word.
+
+        Args:
+            callback: called with each update that has added something.
+            every: seconds from the end of one update to the next.
+            on_trouble: called with what has gone wrong and may be right the next time: an unreachable server, files
+                that do not fit. What stops it for good is in `LogFollowing.error`.
+        """
+        return LogFollowing(self.update, callback, every, on_trouble)
+
+    # What is here.
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The last signed checkpoint up to which everything is here; None before the first update."""
+        return self._copy.checkpoint
+
+    @property
+    def head(self) -> Head | None:
+        """Its size and root."""
+        return None if self.checkpoint is None else self.checkpoint.head
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What convicts the log of a fork, if one was seen."""
+        return self._evidence
+
+    def __len__(self) -> int:
+        return 0 if self.checkpoint is None else self.checkpoint.size
+
+    def __repr__(self) -> str:
+        state = "forked" if self._evidence else f"{len(self)} leaves"
+        return f"<PublishedLog {self.trust.origin} {state}, from {self.source.name}>"
+
+    def entries(self, *, contract: str | None = None, since: int = 0) -> Iterator[LoggedEntry]:
+        """The entries of the copy in order, headers left out.
+
+        Args:
+            contract: those of this contract only.
+            since: log index from which on.
+
+        Raises:
+            InvalidBlock: an entry has a content that is none; the log has signed that.
+        """
+        if type(since) is not int or since < 0:
+            raise ValueError(f"entries are asked for from a log index on, not {since!r}")
+        return read_entries(self._copy.archive, since, len(self), contract)
+
+    def prove(self, what: Any) -> bytes:
+        """A tlog-proof that an entry, named by its log index or as `entries` gives it, is in the log.
+
+        Raises:
+            IndexError: the copy does not have it.
+            TypeError: it names no entry.
+        """
+        return prove_entry(self._copy.archive, entry_index(what), self._expect_checkpoint())
+
+    def path(self, what: Any) -> InclusionProof:
+        """The bare inclusion proof of an entry, which shows itself in a notebook. Errors as `prove`."""
+        checkpoint = self._expect_checkpoint()
+        index = entry_index(what)
+        if not 0 <= index < checkpoint.size:
+            raise IndexError(f"entry {index} is not in the log of size {checkpoint.size}")
+        return self._copy.archive.prove_inclusion(index, checkpoint.size)
+
+    def table(self, table: Table[V]) -> TableView[V]:
+        """The rows of a table, as executing the log has made them; ValueError for a copy made without contracts."""
+        if not self._copy.executed:
+            raise ValueError(
+                "this copy was made without contracts, so it has no rows: begin one with contracts="
+            )
+        return table.view(self._copy.archive)
+
+    def audit(self, progress: Progress | None = None, *, gap: float = 3600.0) -> LogAudit:
+        """Hash and read the whole copy again, and tell what is in it.
+
+        Args:
+            progress: called as ``progress(leaves done, leaves in all)``.
+            gap: seconds between two blocks from which on they are named.
+
+        Raises:
+            InvalidBlock: the copy is damaged, or the log has signed what breaks a rule.
+            VerificationError: the trust file no longer accepts the checkpoint of the copy.
+            StorageError: nothing is here yet.
+        """
+        return audit_copy(self._copy, self._expect_checkpoint(), self._evidence, progress, gap)
+
+    def growth(self) -> Growth:
+        """How the log has grown, as a picture: ``str`` is an SVG. StorageError if nothing is here yet."""
+        return growth_of(self._copy.archive, self._expect_checkpoint().size)
+
+    def to_arrow(self, *, contract: str | None = None, since: int = 0) -> Any:
+        """The entries as a table of PyArrow, which the extra ``arrow`` installs. Arguments as `entries`."""
+        from medchain.transparency.arrow import arrow_table
+
+        return arrow_table(self.entries(contract=contract, since=since))
+
+    def _expect_checkpoint(self) -> Checkpoint:
+        if self.checkpoint is None:
+            raise StorageError("the copy is empty: update() fills it")
+        return self.checkpoint
+
+    def compare(self, other: Checkpoint | PublishedLog | str | bytes) -> ConsistencyProof:
+        """Whether a checkpoint that somebody else has seen is of the same history; the proof that it is.
+
+        Two who follow a log find out so whether it shows them the same. Witnesses are not asked for: the log's own
+        signature convicts it.
+
+        Args:
+            other: a checkpoint, or somebody's copy of the log.
+
+        Raises:
+            Forked: it is of another history, and from now on the copy grows no more.
+            VerificationError: it is not signed by this log; or it is larger than the copy, and what is published does
+                not have its tiles.
+        """
+        if isinstance(other, PublishedLog):
+            if len(other) > len(self):
+                return other.compare(self._expect_checkpoint())
+            other = other._expect_checkpoint()
+        elif not isinstance(other, Checkpoint):
+            other = Checkpoint.parse(other)
+        evolve(self.trust, quorum=Quorum()).verify(other)
+        with self._lock:
+            held = self._expect_checkpoint()
+            if other.size <= held.size:
+                proof = self._compare_smaller(other)
+                assert proof is not None, "it is not larger than the copy"
+                return proof
+            tree = PublishedTree(self.source, other.head)
+            root, proof = tree.root_at(held.size), tree.prove_consistency(held.size)
+            if root != held.root:
+                self._convict(Evidence.of(held, other, root, proof))
+            return proof
+
+    def close(self) -> None:
+        """Close the copy and the connections."""
+        with self._lock:
+            self.source.close()
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

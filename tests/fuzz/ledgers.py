@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import logs, seeds
+from fuzz import cosigned, logs, seeds
 from fuzz.decoder import Decoder, as_text, by_file, callers_text, fixed, text
 from fuzz.followers import FOLLOWERS
 from fuzz.logs import paper
@@ -65,14 +65,27 @@ LEDGER = (
         reaches=("medchain.ledger.checkpoint:Checkpoint.parse",),
     ),
     Decoder(
+        "ledger.Checkpoint, cosigned",
+        cosigned.read_cosigned,
+        (VerificationError,),
+        cosigned.cosigned,
+        Form.TEXT,
+        write=None,
+        reaches=(
+            "medchain.ledger.cosignature:Kind.time",
+            "medchain.ledger.cosignature:_time",
+            "medchain.ledger.cosignature:mldsa44_message",
+        ),
+    ),
+    Decoder(
         "ledger.Trust",
         mc.Trust.parse,
         (MalformedProof,),
-        paper("trust"),
+        lambda: [*paper("trust")(), *cosigned.policies()],
         Form.TEXT,
         write=as_text,
         canonical=False,
-        reaches=("medchain.ledger.trust:Trust.parse", "medchain.ledger.trust:_read_pin"),
+        reaches=("medchain.ledger.trust:Trust.parse", "medchain.ledger.trust:_Reader._pin"),
     ),
     Decoder(
         "ledger.Trust.load",
@@ -295,7 +308,7 @@ COMMAND_LINE = (
         Form.TEXT,
         write=None,
         room=5 << 20,
-        reaches=("medchain.cli:_inspect_file",),
+        reaches=("medchain.cli.inspecting:_inspect_file",),
     ),
     Decoder(
         "cli verify",
@@ -305,7 +318,7 @@ COMMAND_LINE = (
         Form.TEXT,
         write=None,
         room=5 << 20,
-        reaches=("medchain.cli:_verify", "medchain.cli:_described"),
+        reaches=("medchain.cli.verifying:_verify", "medchain.cli.leaves:described"),
     ),
 )
 

@@ -15,6 +15,7 @@ from transparency.logs import Published, checkpoint_of, publish_leaves
 
 import medchain as mc
 from medchain.errors import (
+    ConsensusError,
     Forked,
     InvalidBlock,
     MedchainError,
@@ -140,6 +141,17 @@ def test_entries_are_read_by_contract_and_place(log: PublishedLog, published: Pu
             log.path(wrong)
     with pytest.raises(ValueError, match="log index"):
         log.entries(since=-1)
+
+
+def test_a_contract_that_is_missing_stops_executing(published: Published, tmp_path: Path) -> None:
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy", contracts=()) as log:
+        with pytest.raises(ConsensusError, match="not installed"):
+            log.update()
+        with log.follow(every=0.01) as following:
+            assert following.wait(30)
+        assert isinstance(following.error, ConsensusError)
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy", contracts=CONTRACTS) as log:
+        assert log.update().checkpoint.size == published.world.chain.head.size
 
 
 # What is published wrong.
@@ -390,6 +402,10 @@ def test_less_than_before_is_a_rewound_log(published: Published, tmp_path: Path)
         log.source = DirectorySource(tmp_path / "old")
         with pytest.raises(Rewound):
             log.update()
+        with log.follow(every=0.01) as following:
+            assert following.wait(30)
+        assert isinstance(following.error, Rewound)
+        assert following.evidence is None
         log.source = DirectorySource(published.folder)
         assert log.update().added == 0
 

@@ -128,6 +128,7 @@ def test_hostile_servers_are_bounded(name: str, long: Published) -> None:
                 log.update()
             assert time.monotonic() - start < 10
             assert wrong in str(caught.value)
+            assert not any(each.name.startswith("medchain-follow") for each in threading.enumerate())
             taken = log._copy.size
             assert log.size == 0
             assert list(log._copy.archive.leaves(0, taken)) == long.leaves()[:taken]

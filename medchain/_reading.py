@@ -4,37 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from os import PathLike
-from typing import Any, TypeGuard, TypeVar, overload
+from typing import TypeGuard, TypeVar
 
 from medchain._following import Events, Watch
 from medchain._opening import stored_gate
 from medchain._proving import (
     check_height,
-    entry_index,
-    prove_consistency,
-    prove_entry,
-    prove_growth,
-    prove_row,
 )
-from medchain._sharing import Sharing
 from medchain._snapshots import open_snapshot, snapshot_to
-from medchain._writer import Writer
-from medchain.errors import ConsensusError, InvalidBlock, Locked, StorageError
+from medchain._vouching import ChainVouching
+from medchain.errors import InvalidBlock, Locked
 from medchain.keys.party import Party
-from medchain.ledger.archive import Archive
 from medchain.ledger.audit import AuditReport, Progress, audit
-from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor
 from medchain.ledger.events import Cursor, EventReader
 from medchain.ledger.keys import current_party
-from medchain.ledger.note import NoteSigner, VerifierKey
 from medchain.ledger.past import PastRows
 from medchain.ledger.registry import Registry
 from medchain.ledger.snapshot import SnapshotHead
 from medchain.ledger.tables import Table, TableView
-from medchain.ledger.trust import Trust
-from medchain.merkle import ConsistencyProof, Head
+from medchain.merkle import Head
 from medchain.policy import GateSet
 
 __all__ = ["ChainReading"]
@@ -47,14 +37,11 @@ def _is_contract(value: object) -> TypeGuard[type[Contract]]:
     return isinstance(value, type) and issubclass(value, Contract)
 
 
-class ChainReading:
+class ChainReading(ChainVouching):
     """What an open chain tells, whether it is open for reading or for writing. `Chain` adds how it opens and writes."""
 
     _registry: Registry
-    _genesis: Genesis
-    _writer: Writer | None
     _watch: Watch
-    _shared: Sharing
 
     # What the chain is.
 
@@ -93,17 +80,6 @@ class ChainReading:
         """The log index from which on history is here: 0, or the size of the snapshot from which it was restored."""
         base = self._archive.base
         return 0 if base is None else base.size
-
-    @property
-    def trust(self) -> Trust:
-        """What others need to verify this chain: hand it out on a way that the chain's server does not control."""
-        return Trust((VerifierKey(self.origin, self._genesis.log_key),), self.id, self.tag)
-
-    @property
-    def _archive(self) -> Archive:
-        """What is stored, for a handle that may read it: `Sharing.check_usable` says which may not."""
-        self._shared.check_usable(self)
-        return self._shared.archive
 
     def __repr__(self) -> str:
         state = self._unusable() or f"height {self.height}, {self.head.size} leaves"
@@ -241,115 +217,7 @@ class ChainReading:
         """A registered party with its current keys; None if unknown or revoked."""
         return current_party(self._archive, id)
 
-    # Proving.
-
-    def checkpoint(self, *, fresh: bool = False) -> Checkpoint:
-        """The log's signed statement of its size and root.
-
-        A chain open for reading gives the last one that the writer signed.
-
-        Args:
-            fresh: if the last block is older than 60 s, log an empty one first, so that the state is proved as of now.
-
-        Raises:
-            StorageError: nothing was signed yet, or another copy of this chain has signed.
-        """
-        if self._writer is not None:
-            writer = self._require_writer()
-            if fresh:
-                writer.refresh()
-            return writer.checkpoint()
-        note = self._archive.checkpoint()
-        if note is None:
-            raise StorageError("the writer has not signed a checkpoint yet")
-        return Checkpoint.parse(note)
-
-    @property
-    def cosigner(self) -> NoteSigner | None:
-        """What cosigns the log by ML-DSA-44 when it is published; None for a chain open for reading."""
-        return None if self._writer is None else self._writer.cosigner
-
-    def cosigned_checkpoint(self) -> Checkpoint:
-        """As `checkpoint`, with the log's ML-DSA-44 cosignature (C2SP tlog-cosignature) if open for writing.
-
-        It takes a millisecond, and 3.3 kB in everything that holds the checkpoint: so it is for publishing, and for
-        proofs that are to last longer than Ed25519 may.
-        """
-        return self.checkpoint() if self._writer is None else self._require_writer().cosigned_checkpoint()
-
-    def prove(self, what: Any, *, checkpoint: Checkpoint | None = None) -> bytes:
-        """A tlog-proof that an entry is in the log: bytes for a file that other tools read, too.
-
-        Args:
-            what: a log index, a `Receipt`, or what an entry gave, like a decision (its ``entry``).
-            checkpoint: the checkpoint to prove it under; the current one by default.
-
-        Raises:
-            IndexError: the checkpoint does not cover it, or the log is shorter than the checkpoint.
-            TypeError: it names no entry.
-            StorageError: the chain was restored, and it was logged before; or no checkpoint is signed yet.
-        """
-        return prove_entry(self._archive, entry_index(what), checkpoint or self.checkpoint())
-
-    def prove_state(self, table: Table[V], key: Any, *, at: int | None = None, fresh: bool = False) -> bytes:
-        """A tlog-proof of the row under `key` of a table, or that there is none.
-
-        Args:
-            table: declared by a contract class, like ``Keys.parties``.
-            key: of the row.
-            at: height of the block as of which to prove it, one of the last 1,024; the last signed one by default.
-            fresh: see `checkpoint`.
-
-        Raises:
-            IndexError: there is no such block yet, or its state is not kept any more.
-            TypeError: `at` is no height, or `key` no key.
-            ValueError: the key is too long for a table.
-            StorageError: no checkpoint is signed yet.
-        """
-        return prove_row(self._archive, table, key, self.checkpoint(fresh=fresh), at)[0]
-
-    def prove_absent(self, table: Table[V], key: Any, *, at: int | None = None, fresh: bool = False) -> bytes:
-        """As `prove_state`, that there is no row under `key`; ValueError if there is one."""
-        proof, present = prove_row(self._archive, table, key, self.checkpoint(fresh=fresh), at)
-        if present:
-            raise ValueError(f"{table.contract}.{table.name} has a row under {key!r}")
-        return proof
-
-    @overload
-    def prove_consistency(self, old: Checkpoint, new: Checkpoint | None = None) -> bytes: ...
-
-    @overload
-    def prove_consistency(self, old: int, new: int) -> ConsistencyProof: ...
-
-    def prove_consistency(
-        self, old: Checkpoint | int, new: Checkpoint | int | None = None
-    ) -> bytes | ConsistencyProof:
-        """That the log has only grown: what it held at `old` it holds in the same places at `new`.
-
-        Of two checkpoints it makes a file, a tlog-proof that `verify` takes as a `Consistency` and that holds both. Of
-        two sizes it makes the bare proof of RFC 9162 (section 2.1.4), for programs that have both heads.
-
-        Args:
-            old: a checkpoint of this log that somebody has kept, or a size.
-            new: a later checkpoint, by default the current one; or a size, if `old` is one.
-
-        Raises:
-            IndexError: the log is shorter than `new`, or `new` is older than `old`, the checkpoint.
-            ValueError: the size `old` is negative or larger than `new`, or it is 0 and `new` is not; a checkpoint of
-                size 0.
-            TypeError: a checkpoint and a size, or neither.
-            VerificationError: a checkpoint is not signed by this log, or is of another history than this chain holds.
-            StorageError: the chain was restored, and what the proof needs was logged before; or no checkpoint is
-                signed yet.
-        """
-        if isinstance(old, Checkpoint):
-            newer = self.checkpoint() if new is None else new
-            if not isinstance(newer, Checkpoint):
-                raise TypeError(
-                    f"consistency is proved between two checkpoints, or two sizes, not with {new!r}"
-                )
-            return prove_growth(self._archive, old, newer, self.trust)
-        return prove_consistency(self._archive, old, new)  # type: ignore[arg-type]  # it refuses what is no size
+    # Copies and audits.
 
     def audit(self, progress: Progress | None = None, *, snapshot: Path_ | None = None) -> AuditReport:
         """Read the whole chain again from its genesis: every hash, signature, outcome and row.
@@ -367,8 +235,6 @@ class ChainReading:
             return audit(self._archive, self._registry, progress)
         with open_snapshot(snapshot, self.trust) as start:
             return audit(self._archive, self._registry, progress, snapshot=start)
-
-    # Copies.
 
     def snapshot(self, path: Path_, *, progress: Progress | None = None) -> SnapshotHead:
         """Write the state into a file, while blocks go on. Equal states give equal files.
@@ -389,13 +255,3 @@ class ChainReading:
     def ended(self) -> Predecessor:
         """What a chain that goes on from this one names as its `predecessor`."""
         return Predecessor(self.origin, self.head.size, self.head.root)
-
-    # What both halves ask.
-
-    def _require_writer(self) -> Writer:
-        self._shared.check_usable(self)
-        if self._writer is None:
-            raise ConsensusError(
-                "the chain is open for reading only; open it with its authority's wallet to write"
-            )
-        return self._writer

@@ -34,6 +34,7 @@ FLOORS = [
     "_proving",
     "_snapshots",
     "_sharing",
+    "_vouching",
     "_reading",
     "chain",
     "transparency",

@@ -215,3 +215,46 @@ def test_bash_completes(capsys: pytest.CaptureFixture[str]) -> None:
     ask += "COMP_WORDS=(medchain publish --p); COMP_CWORD=2; _medchain; echo ${COMPREPLY[@]}\n"
     done = subprocess.run(["bash"], input=script + ask, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["publish", "--policy"]
+
+
+def test_follow_and_audit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "publish", "chain", "log", "--trust", "readers.trust")[0] == 0
+    status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--json")
+    assert status == 0
+    assert (json.loads(out)["size"], json.loads(out)["added"]) == (1, 1)
+    status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust")
+    assert (status, "clinic.example/ehr" in out) == (0, True)
+    status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--audit")
+    assert (status, "clinic.example/ehr" in out) == (0, True)
+    status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--audit", "--json")
+    assert (status, json.loads(out)["origin"]) == (0, "clinic.example/ehr")
+
+
+def test_follow_refuses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "publish", "chain", "log")[0] == 0
+    with mc.Chain.in_memory(origin="clinic.example/ehr") as other:
+        other.trust.save(place / "other.trust")
+    status, _, err = run(capsys, "follow", "log", "copy", "--trust", "other.trust")
+    assert (status, "UntrustedSigner" in err) == (1, True)
+    status, _, err = run(capsys, "follow", "log", "copy2", "--trust", "trust", "--every", "1", "--audit")
+    assert (status, "--audit reports once" in err) == (2, True)
+    status, _, err = run(capsys, "follow", "http://127.0.0.1:9/", "copy3", "--trust", "trust")
+    assert (status, "Unreachable" in err) == (1, True)
+    entries = place / "log" / "tile" / "entries" / "000.p" / "1"
+    entries.write_bytes(entries.read_bytes() + b"\0")
+    status, _, err = run(capsys, "follow", "log", "copy4", "--trust", "trust")
+    assert (status, "000.p/1" in err) == (1, True)
+
+
+def test_follow_goes_on_until_it_is_interrupted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "publish", "chain", "log")[0] == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medchain", "follow", "log", "copy", "--trust", "trust", "--every", "0.05", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place,
+    )  # fmt: skip
+    assert process.stdout is not None
+    shown = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+    assert shown["size"] == 1
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "medchain: interrupted\n")

@@ -65,7 +65,7 @@ class Interrupt:
     def _line(self, frame: FrameType, event: str, argument: object) -> Any:
         if event == "line":
             self.lines += 1
-            if 0 < self.at <= self.lines and not finalising(frame) and not leaving(frame):
+            if 0 < self.at <= self.lines and not finalising(frame) and not between(frame):
                 raise KeyboardInterrupt  # which also ends the tracing
         return self._line
 
@@ -77,9 +77,14 @@ def finalising(frame: FrameType | None) -> bool:
     return frame is not None
 
 
-def leaving(frame: FrameType) -> bool:
-    """Whether a line may be the end of a ``with``, where a tracer comes between body and exit, but no signal does."""
-    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with ")
+def between(frame: FrameType) -> bool:
+    """Whether a line may stand outside of the ``with`` around it, where a tracer comes, but no signal does.
+
+    The end of a ``with`` does, between body and exit; and so does a ``try:`` in one, which is no instruction that any
+    handler covers. A lock would be kept for ever.
+    """
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
+    return line.startswith(("with ", "try:"))
 
 
 def interrupted(step: Callable[[], Any], at: int) -> bool:

@@ -12,7 +12,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from medchain.cli import auditing, completion, inspecting, publishing, snapshots, verifying, witnessing
+from medchain.cli import (
+    auditing,
+    completion,
+    following,
+    inspecting,
+    publishing,
+    snapshots,
+    verifying,
+    witnessing,
+)
 from medchain.cli.parsing import EPILOG, Formatter, Parser
 from medchain.errors import MedchainError
 
@@ -51,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"medchain {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for each in (verifying, auditing, inspecting, publishing, witnessing, completion):
+    for each in (verifying, auditing, inspecting, publishing, following, witnessing, completion):
         each.add_command(commands)
     snapshots.add_commands(commands)
     return parser

@@ -6,6 +6,7 @@ with one that was made again. No context string is used.
 
 from __future__ import annotations
 
+import functools
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidSignature as _Mismatch
@@ -60,6 +61,12 @@ def verify_cosignature(public_key: bytes, message: bytes, signature: bytes) -> N
             f"a public key of {len(public_key)} bytes and a cosignature of {len(signature)} cannot match"
         )
     try:
-        MLDSA44PublicKey.from_public_bytes(bytes(public_key)).verify(signature, message)
+        _public(bytes(public_key)).verify(signature, message)
     except (_Mismatch, ValueError):
         raise InvalidSignature(f"not a cosignature by key {bytes(public_key[:4]).hex()}… over this") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _public(key: bytes) -> MLDSA44PublicKey:
+    """A public key, expanded; kept, for that takes as long as verifying, and witnesses sign again and again."""
+    return MLDSA44PublicKey.from_public_bytes(key)

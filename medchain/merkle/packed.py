@@ -139,7 +139,7 @@ class PackedMap:
         self._rows = rows
         self._load = load
         self._fresh = fresh  # the nodes of this very version, which may not be stored yet
-        self._made = made  # the same as C has written them, or those that a top may keep
+        self._made = made  # the same as C has written them, or the branches that a top may keep
         self._top = top  # of versions that were built on: shared with the maps before and after
         self._line = (object(), before)
 
@@ -193,7 +193,7 @@ class PackedMap:
             raise _damaged(self.version) from None
         nodes, made = after.made.pairs(), after.made
         if made.size > _MADE_BYTES:
-            made = Made.of([node for key, node in nodes if len(key) < 8 + LEVELS])
+            made = Made.of([node for key, node in nodes if len(key) < 8 + LEVELS and node[0] == BRANCH])
         tree, load, top = (after.root, after.rows, after.oldest), self._load, self._top
         return MapUpdate(PackedMap(version, *tree, load, dict(nodes), made, top, self._line[0]), nodes)
 

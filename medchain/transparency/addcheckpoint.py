@@ -23,6 +23,7 @@ __all__ = [
     "SIZE_TYPE",
     "AddCheckpoint",
     "read_cosignatures",
+    "read_head",
     "read_size",
     "size_line",
 ]
@@ -90,7 +91,7 @@ class AddCheckpoint:
         if any(len(each) != 32 for each in proof):
             raise MalformedProof("a consistency proof is of hashes of 32 bytes")
         note = Note.parse(note_text)
-        return cls(old, proof, *_read_head(note.text), note)
+        return cls(old, proof, *read_head(note.text), note)
 
     from_bytes = parse
 
@@ -99,7 +100,7 @@ class AddCheckpoint:
         return f"old {self.old}\n{hashes}\n{self.note}".encode()
 
 
-def _read_head(text: str) -> tuple[str, Head]:
+def read_head(text: str) -> tuple[str, Head]:
     """Origin and head of any log's checkpoint, with extension lines or without (tlog-checkpoint, Note text)."""
     lines = text[:-1].split("\n")
     if len(lines) < 3 or not all(lines):

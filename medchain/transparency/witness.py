@@ -17,12 +17,14 @@ from attrs import evolve, field, frozen
 
 from medchain.errors import EncodingError, MalformedProof, NewerFormat, StorageError
 from medchain.keys.wallet import Wallet
+from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.cosignature import ED25519
 from medchain.ledger.note import Note, NoteSigner, VerifierKey
-from medchain.merkle import Head
+from medchain.merkle import ConsistencyProof, Head
 from medchain.records import decode_record, encode_record, length, short
 from medchain.storage.api import MAX_VALUE, Batch, Store
-from medchain.transparency.addcheckpoint import AddCheckpoint
+from medchain.transparency.addcheckpoint import AddCheckpoint, read_head
+from medchain.transparency.evidence import Evidence
 from medchain.transparency.judging import NOTHING, Verdict, admit, judge
 
 __all__ = ["CLOCK_SLACK", "Cosigned", "Witness", "witness_signers"]
@@ -133,15 +135,18 @@ class Witness:
             raise _damaged(LATEST, origin)
         return found
 
-    def fork(self, origin: str) -> tuple[Note, Note] | None:
-        """Two checkpoints of one size that the log has signed and that differ; None if it has shown none here."""
+    def fork(self, origin: str) -> Evidence | None:
+        """What convicts the log if it has shown two histories here; StorageError if the memory is damaged."""
         found = self._read(_Fork, FORK, origin)
         if found is None:
             return None
         try:
-            return Note.parse(found.first), Note.parse(found.second)
+            one, two = (_checkpoint(data) for data in (found.first, found.second))
         except MalformedProof as error:
             raise _damaged(FORK, origin) from error
+        if one.size != two.size:
+            raise _damaged(FORK, origin)
+        return Evidence.of(one, two, two.root, ConsistencyProof(one.size, two.size, ()))
 
     def add_checkpoint(self, body: bytes) -> tuple[Verdict, AddCheckpoint | None]:
         """Answer a request as tlog-witness demands, and give what was asked unless it was unreadable.
@@ -240,6 +245,12 @@ def _check_format(store: Store) -> None:
         )
     if written != FORMAT:
         raise NewerFormat("the memory of the witness was written by a newer version")
+
+
+def _checkpoint(data: bytes) -> Checkpoint:
+    """A checkpoint of any log, which may have extension lines."""
+    note = Note.parse(data)
+    return Checkpoint(*read_head(note.text), note)
 
 
 def _damaged(what: bytes, origin: str) -> StorageError:

@@ -136,7 +136,7 @@ WITNESSES = (
         Form.TEXT,
         reaches=(
             "medchain.transparency.addcheckpoint:AddCheckpoint.parse",
-            "medchain.transparency.addcheckpoint:_read_head",
+            "medchain.transparency.addcheckpoint:read_head",
         ),
     ),
     Decoder(

@@ -19,10 +19,15 @@ from medchain.keys.cosigning import CosignKey
 from medchain.keys.derivation import Derivation, derive
 from medchain.keys.signing import SigningKey
 from medchain.keys.wallet import Wallet
+from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.cosignature import ED25519_COSIGNATURE, KINDS
-from medchain.ledger.note import NoteSigner, VerifierKey
+from medchain.ledger.note import Note, NoteSigner, VerifierKey
+from medchain.ledger.trust import Trust
+from medchain.merkle import Head
 from medchain.storage import Batch, MemoryStore
 from medchain.transparency import Witness, witness_signers
+from medchain.transparency.addcheckpoint import AddCheckpoint
+from medchain.transparency.evidence import Evidence
 from medchain.transparency.judging import Verdict
 from medchain.transparency.witness import CLOCK_SLACK, FORK, FORMAT_KEY, LATEST
 
@@ -93,14 +98,26 @@ class TestCosigning:
         fork = Log([*LOG.leaves[:6], "x"])
         assert ask(witness, fork, 7, 7).fork
         ask(witness, Log(["y"] * 7), 7, 7)
-        pair = witness.fork(ORIGIN)
-        assert pair is not None
-        one, two = pair
-        assert one.verified_by(LOG.keys)
-        assert two.verified_by(LOG.keys)
-        assert (one.text, two.text) == (LOG.checkpoint(7).note.text, fork.checkpoint().note.text)
+        evidence = witness.fork(ORIGIN)
+        assert evidence is not None
+        trust = Trust(LOG.keys, bytes(32), bytes(32))
+        assert Evidence.parse(bytes(evidence)).verify(trust) == LOG.keys
+        assert (evidence.first.head, evidence.second.head) == (LOG.tree.head_at(7), fork.tree.head)
         assert ask(witness, LOG, 7, 9).status == 200
-        assert witness.fork(ORIGIN) == pair
+        assert witness.fork(ORIGIN) == evidence
+
+    def test_a_fork_of_a_log_with_extension_lines(self) -> None:
+        def request(root: bytes, old: int) -> bytes:
+            text = Checkpoint.text(ORIGIN, Head(7, root)) + "extension\n"
+            note = Note(text, (LOG.signers[0].sign(text),))
+            return bytes(AddCheckpoint(old, (), ORIGIN, Head(7, root), note))
+
+        witness = watching(LOG)
+        assert witness.add_checkpoint(request(bytes(32), 0))[0].cosigned
+        assert witness.add_checkpoint(request(b"x" * 32, 7))[0].fork
+        evidence = witness.fork(ORIGIN)
+        assert evidence is not None
+        assert evidence.verify(Trust(LOG.keys, bytes(32), bytes(32))) == (LOG.keys[0],)
 
 
 class TestMemory:

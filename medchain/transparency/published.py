@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -50,8 +50,8 @@ __all__ = ["PublishedLog", "Update"]
 V = TypeVar("V")
 Progress = Callable[[int, int], object]
 
-RUN = 4_096
-"""Leaves that are taken into the copy at once."""
+RUN, RUN_BYTES = 4_096, 8 << 20
+"""So many leaves, or bytes of them, are taken into the copy at once."""
 
 EVIDENCE = "fork-*.txt"
 """How files with evidence are called, beside the copy."""
@@ -144,14 +144,15 @@ class PublishedLog:
             checkpoint = self._fetch_checkpoint()
             tree = PublishedTree(self.source, checkpoint.head)
             self._compare(checkpoint, tree)
-            before = 0 if self.checkpoint is None else self.checkpoint.size
+            before = self.size
             if self._copy.size < checkpoint.size:
                 tree.check_border()
                 self._copy.begin(checkpoint)
-                for leaves, hashes in self._runs(tree, self._copy.size):
-                    self._copy.add(leaves, hashes)
-                    if progress is not None:
-                        progress(self._copy.size, checkpoint.size)
+                with closing(self._runs(tree, self._copy.size)) as runs:
+                    for leaves, hashes in runs:
+                        self._copy.add(leaves, hashes)
+                        if progress is not None:
+                            progress(self._copy.size, checkpoint.size)
             held = self._copy.checkpoint
             if held is None or bytes(held) != bytes(checkpoint):
                 self._copy.finish(checkpoint)
@@ -219,21 +220,23 @@ class PublishedLog:
             found = [path.read_bytes() for path in sorted(self._folder.glob(EVIDENCE))]
         return Evidence.parse(found[0]) if found else None
 
-    def _runs(self, tree: PublishedTree, start: int) -> Iterator[tuple[list[bytes], bytes]]:
+    def _runs(self, tree: PublishedTree, start: int) -> Generator[tuple[list[bytes], bytes], None, None]:
         """The leaves from index `start` on with their hashes, checked, some thousand at a time."""
         leaves: list[bytes] = []
-        hashes = bytearray()
-        for part, (found, hashed) in self._bundles(tree, start):
-            skip = max(0, start - part.start)
-            leaves += found[skip:]
-            hashes += hashed[32 * skip :]
-            if len(leaves) >= RUN or part.start + part.width >= tree.head.size:
-                yield leaves, bytes(hashes)
-                leaves, hashes = [], bytearray()
+        hashes, size = bytearray(), 0
+        with closing(self._bundles(tree, start)) as bundles:
+            for part, (found, hashed) in bundles:
+                skip = max(0, start - part.start)
+                leaves += found[skip:]
+                hashes += hashed[32 * skip :]
+                size += sum(map(len, found))
+                if len(leaves) >= RUN or size >= RUN_BYTES or part.start + part.width >= tree.head.size:
+                    yield leaves, bytes(hashes)
+                    leaves, hashes, size = [], bytearray(), 0
 
     def _bundles(
         self, tree: PublishedTree, start: int
-    ) -> Iterator[tuple[layout.Part, tuple[list[bytes], bytes]]]:
+    ) -> Generator[tuple[layout.Part, tuple[list[bytes], bytes]], None, None]:
         """Bundles in order, several being fetched ahead."""
         parts = layout.entries(tree.head.size, start)
         if self.source.parallel == 1:
@@ -298,11 +301,13 @@ class PublishedLog:
         """What convicts the log of a fork, if one was seen."""
         return self._evidence
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many leaves it has; 0 before the first update."""
         return 0 if self.checkpoint is None else self.checkpoint.size
 
     def __repr__(self) -> str:
-        state = "forked" if self._evidence else f"{len(self)} leaves"
+        state = "forked" if self._evidence else f"{self.size} leaves"
         return f"<PublishedLog {self.trust.origin} {state}, from {self.source.name}>"
 
     def entries(self, *, contract: str | None = None, since: int = 0) -> Iterator[LoggedEntry]:
@@ -317,7 +322,7 @@ class PublishedLog:
         """
         if type(since) is not int or since < 0:
             raise ValueError(f"entries are asked for from a log index on, not {since!r}")
-        return read_entries(self._copy.archive, since, len(self), contract)
+        return read_entries(self._copy.archive, since, self.size, contract)
 
     def prove(self, what: Any) -> bytes:
         """A tlog-proof that an entry, named by its log index or as `entries` gives it, is in the log.
@@ -388,8 +393,8 @@ class PublishedLog:
                 not have its tiles.
         """
         if isinstance(other, PublishedLog):
-            if len(other) > len(self):
-                return other.compare(self._expect_checkpoint())
+            if other.size > self.size:
+                return self._compared_by(other)
             other = other._expect_checkpoint()
         elif not isinstance(other, Checkpoint):
             other = Checkpoint.parse(other)
@@ -405,6 +410,15 @@ class PublishedLog:
             if root != held.root:
                 self._convict(Evidence.of(held, other, root, proof))
             return proof
+
+    def _compared_by(self, other: PublishedLog) -> ConsistencyProof:
+        """What a longer copy says of this one."""
+        try:
+            return other.compare(self._expect_checkpoint())
+        except Forked as error:
+            with self._lock:
+                self._convict(Evidence.parse(error.evidence))
+            raise
 
     def close(self) -> None:
         """Close the copy and the connections."""

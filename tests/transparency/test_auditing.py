@@ -149,7 +149,7 @@ def test_growth_is_drawn_with_few_points(tmp_path: Path) -> None:
         growth = log.growth()
         assert len(growth.points) <= POINTS + 1
         assert growth.points[0] == (published.world.chain.header(0).time, 1)
-        assert growth.points[-1] == (published.world.clock.now, len(log))
+        assert growth.points[-1] == (published.world.clock.now, log.size)
         sizes = [size for _, size in growth.points]
         assert sizes == sorted(sizes)
         assert ET.fromstring(str(growth)).tag.endswith("svg")
@@ -163,7 +163,7 @@ def test_a_path_is_drawn(tmp_path: Path) -> None:
         log.update()
         proof = log.path(9)
         picture = proof._repr_svg_()
-        assert picture == path_svg(9, len(log), proof.path)
+        assert picture == path_svg(9, log.size, proof.path)
         shown = ET.fromstring(picture)
         titles = [each.text for each in shown.iter("{http://www.w3.org/2000/svg}title")]
         for sibling in proof.path:

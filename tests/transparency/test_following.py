@@ -15,6 +15,7 @@ from transparency.logs import Published, checkpoint_of, publish_leaves
 
 import medchain as mc
 from medchain.errors import (
+    ConsensusError,
     Forked,
     InvalidBlock,
     MedchainError,
@@ -56,26 +57,26 @@ def log(published: Published) -> Iterator[PublishedLog]:
 def test_a_copy_grows_with_the_log_and_is_it(tmp_path: Path, published: Published, contracts: object) -> None:
     chain, seen = published.world.chain, []
     with PublishedLog(published.folder, published.trust, tmp_path / "copy", contracts=contracts) as log:
-        assert (log.head, log.checkpoint, len(log)) == (None, None, 0)
+        assert (log.head, log.checkpoint, log.size) == (None, None, 0)
         with pytest.raises(StorageError, match="update"):
             log.prove(0)
         first = log.update(lambda done, total: seen.append((done, total)))
-        assert (first.before, first.added) == (0, len(log)) == (0, chain.head.size)
+        assert (first.before, first.added) == (0, log.size) == (0, chain.head.size)
         assert seen[-1] == (chain.head.size, chain.head.size)
         for count in (1, 140, 3):
             published.grow(count)
             assert log.update().added == 2 * count
             assert log.head == chain.head
         assert log.update().added == 0
-        assert str(len(log)) in repr(log)
+        assert str(log.size) in repr(log)
     with PublishedLog(tmp_path / "gone", published.trust, tmp_path / "copy", contracts=contracts) as log:
         assert log.head == chain.head  # reading needs no source
         proof = log.prove(7)
         assert mc.verify(proof, Entry, trust=published.trust).as_of.index == 7
-        assert list(log._copy.archive.leaves(0, len(log))) == published.leaves()
+        assert list(log._copy.archive.leaves(0, log.size)) == published.leaves()
         for level, index in ((0, 0), (0, 1), (1, 0)):
             assert log._copy.archive.tile(level, index) == chain._archive.tile(level, index)
-        assert log.compare(chain.checkpoint()).new_size == len(log)
+        assert log.compare(chain.checkpoint()).new_size == log.size
         log.audit()
         with pytest.raises(StorageError, match="no directory"):
             log.update()
@@ -113,7 +114,7 @@ def test_other_stores_and_other_logs_are_refused(tmp_path: Path, published: Publ
     with PublishedLog(published.folder, evolve(published.trust, tag=bytes(32)), contracts=CONTRACTS) as log:
         with pytest.raises(InvalidBlock, match="another chain"):
             log.update()
-        assert len(log) == 0
+        assert log.size == 0
     with PublishedLog(published.folder, published.trust, tmp_path / "copy") as log:
         log.update()
     with pytest.raises(StorageError, match="another log"):
@@ -128,19 +129,29 @@ def test_entries_are_read_by_contract_and_place(log: PublishedLog, published: Pu
     assert (last.message, last.outcome, last.ok, last.height) == ("add", "ok", True, 6)
     assert last.signers == (published.person.party.id,)
     assert last.time == published.world.clock.now
-    assert published.world.chain.prepare  # the id is the transaction's own
     assert published.world.chain._archive.find(last.id) == last.index
     assert list(log.entries(contract="keys")) == found[:1]
     assert list(log.entries(since=9)) == found[-2:]
     assert list(log.entries(contract="none")) == []
     assert log.path(last).verify(published.leaves()[11], index=11, head=log.head)
-    for wrong in (-1, len(log)):
+    for wrong in (-1, log.size):
         with pytest.raises(IndexError):
             log.prove(wrong)
         with pytest.raises(IndexError):
             log.path(wrong)
     with pytest.raises(ValueError, match="log index"):
         log.entries(since=-1)
+
+
+def test_a_contract_that_is_missing_stops_executing(published: Published, tmp_path: Path) -> None:
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy", contracts=()) as log:
+        with pytest.raises(ConsensusError, match="not installed"):
+            log.update()
+        with log.follow(every=0.01) as following:
+            assert following.wait(30)
+        assert isinstance(following.error, ConsensusError)
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy", contracts=CONTRACTS) as log:
+        assert log.update().checkpoint.size == published.world.chain.head.size
 
 
 # What is published wrong.
@@ -182,7 +193,7 @@ def test_every_flipped_appended_cut_or_missing_file_is_found(
                     log.update()
                 assert not isinstance(caught.value, Forked)
                 assert part in str(caught.value)
-                assert len(log) == 0
+                assert log.size == 0
                 taken = log._copy.size
                 assert list(log._copy.archive.leaves(0, taken)) == long.leaves()[:taken]
                 log.source = DirectorySource(long.folder)
@@ -277,7 +288,7 @@ def test_a_log_that_signs_what_breaks_the_rules_is_refused(
         with pytest.raises(InvalidBlock) as caught:
             log.update()
         assert caught.value.index in (index, index + 1, index - 1)
-        assert len(log) == 0
+        assert log.size == 0
 
 
 def test_a_wrong_state_root_is_found_by_executing(published: Published, tmp_path: Path) -> None:
@@ -319,7 +330,7 @@ def test_a_checkpoint_in_the_middle_of_a_block_and_leaves_that_are_none(
             with pytest.raises(InvalidBlock) as caught:
                 log.update()
             assert caught.value.index == index
-            assert len(log) == 0
+            assert log.size == 0
 
 
 # Forks.
@@ -391,6 +402,10 @@ def test_less_than_before_is_a_rewound_log(published: Published, tmp_path: Path)
         log.source = DirectorySource(tmp_path / "old")
         with pytest.raises(Rewound):
             log.update()
+        with log.follow(every=0.01) as following:
+            assert following.wait(30)
+        assert isinstance(following.error, Rewound)
+        assert following.evidence is None
         log.source = DirectorySource(published.folder)
         assert log.update().added == 0
 
@@ -440,21 +455,23 @@ def test_a_split_view_is_caught_as_soon_as_two_compare(published: Published, tmp
     """Both histories are real ones of the authority, which shows each follower another."""
     other = restored(published, tmp_path / "restored", 3)
     published.grow(2)
-    for bigger in ("one", "two"):
+    for asks in ("one", "two"):
         with (
             PublishedLog(published.folder, published.trust, contracts=CONTRACTS) as one,
             PublishedLog(other.folder, published.trust, contracts=CONTRACTS) as two,
         ):
             one.update()
             two.update()
-            assert len(two) != len(one)
+            assert two.size != one.size
             with pytest.raises(Forked) as caught:
-                one.compare(two) if bigger == "one" else two.compare(one)
+                one.compare(two) if asks == "one" else two.compare(one)
+            asked = one if asks == "one" else two
+            with pytest.raises(Forked):  # whoever has asked goes no further
+                asked.update()
             check(caught.value.evidence, published.trust)
     with PublishedLog(published.folder, published.trust) as one:  # by a checkpoint in hand, of any size
         one.update()
-        for size in (other.world.chain.head.size,):
-            assert size > len(one)
+        assert other.world.chain.head.size > one.size
         one.source = DirectorySource(other.folder)
         with pytest.raises(Forked) as caught:
             one.compare(bytes(other.world.chain.checkpoint()))
@@ -517,12 +534,12 @@ def test_a_killed_follower_goes_on(
                 commits += 1
             taken = log._copy.size
             assert taken >= before
-            assert len(log) == 0
+            assert log.size == 0
             assert list(log._copy.archive.leaves(0, taken)) == long.leaves()[:taken]
     assert commits >= 2
     with PublishedLog(long.folder, long.trust, tmp_path / "copy", contracts=contracts) as log:
         assert log.head == long.world.chain.head
-        assert len(log) == size
+        assert log.size == size
         log.audit()
 
 
@@ -611,7 +628,7 @@ def test_following_tells_of_growth_and_survives_trouble(published: Published, tm
 
 def test_a_fork_stops_following(published: Published, tmp_path: Path) -> None:
     with PublishedLog(published.folder, published.trust) as log, log.follow(every=0.01) as following:
-        while not len(log):
+        while not log.size:
             assert following.running
         published.send(2)
         publish_leaves(published, fork(published), tmp_path / "fork")

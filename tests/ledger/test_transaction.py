@@ -11,11 +11,13 @@ from attrs import evolve
 from ledger.counting import Add, Counting, Put
 from ledger.world import World, wallet
 
+from medchain._numbering import HOLD_MS
 from medchain.encoding import decode, encode
-from medchain.errors import EncodingError, InvalidTransaction, MedchainError
+from medchain.errors import EncodingError, InvalidTransaction, MedchainError, TooManyDrafts
 from medchain.keys.wallet import Wallet
 from medchain.ledger.draft import Attachment, Signed
 from medchain.ledger.entry import Entry, Genesis, Header, Predecessor, parse_leaf
+from medchain.ledger.system import WINDOW
 from medchain.ledger.transaction import SIGNERS_LIMIT, TRANSACTION_LIMIT, Body, SignerRef, Transaction
 from medchain.records import decode_record, encode_record
 
@@ -159,14 +161,16 @@ class TestAdmission:
 
     def test_sending_takes_a_fresh_number_after_a_collision(self, world: World) -> None:
         draft = world.body(Add(1), world.authority)
-        elsewhere = evolve(world.body(Add(1), world.authority), seq=draft.seq + 1)
-        world.chain.submit(world.sign(elsewhere, world.authority)).result(10)
-        world.chain._writer._reserved.clear()  # type: ignore[union-attr]
+        elsewhere = evolve(draft, seq=draft.seq + 1)  # the number that the next draft would have
+        assert world.chain.submit(world.sign(elsewhere, world.authority)).result(10).ok
         assert world.chain.send(Counting, Add(1), by=[world.authority]).ok
 
-    def test_abandoned_drafts_do_not_lock_anybody_out(self, world: World) -> None:
-        for _ in range(1_500):
+    def test_abandoned_drafts_lock_nobody_out_for_longer_than_an_hour(self, world: World) -> None:
+        for _ in range(WINDOW):
             world.chain.prepare(Counting, Add(1), [world.authority.party])
+        with pytest.raises(TooManyDrafts):
+            world.chain.prepare(Counting, Add(1), [world.authority.party])
+        world.clock.now += HOLD_MS
         assert world.chain.send(Counting, Add(1), by=[world.authority]).ok
 
 

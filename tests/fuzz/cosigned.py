@@ -36,6 +36,8 @@ def cosigned() -> list[bytes]:
 
 def policies() -> list[bytes]:
     """A trust file with witnesses in two groups."""
-    one, two = (Witness(f"w{number}", signer.key, "http://w.example/") for number, signer in enumerate(WITNESSES))
+    one, two = (
+        Witness(f"w{number}", signer.key, "http://w.example/") for number, signer in enumerate(WITNESSES)
+    )
     quorum = Quorum((one, two), (Group("g", 1, ("w0", "w1")), Group("h", 1, ("g",))), "h")
     return [str(mc.Trust((LOG.key,), bytes(32), bytes(32), quorum=quorum)).encode()]

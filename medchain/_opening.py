@@ -12,10 +12,11 @@ from functools import partial
 from medchain.errors import InvalidBlock, StorageError
 from medchain.keys.party import Party
 from medchain.keys.wallet import Wallet
-from medchain.ledger.archive import Archive, leaf_key
+from medchain.ledger.archive import Archive
 from medchain.ledger.contract import Contract
 from medchain.ledger.entry import Genesis, Predecessor, chain_tag, check_origin
 from medchain.ledger.governance.contract import gate_of
+from medchain.ledger.layout import leaf_key
 from medchain.ledger.registration import check
 from medchain.ledger.registry import Registry
 from medchain.ledger.transition import Block, Tip

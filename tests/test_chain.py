@@ -30,9 +30,9 @@ from medchain.errors import (
     StorageError,
     StorageFull,
 )
-from medchain.ledger.archive import FORMAT
 from medchain.ledger.draft import Signed
 from medchain.ledger.keys import Keys
+from medchain.ledger.layout import FORMAT
 from medchain.ledger.transaction import Transaction
 from medchain.storage import Batch, LmdbStore, _lmdb_env
 from medchain.storage.mark import Mark

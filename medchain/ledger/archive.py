@@ -26,122 +26,42 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from attrs import frozen
-
 from medchain._native import root_of_hashes
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError, InvalidBlock, NewerFormat, NotAChain, StorageError
 from medchain.ledger.entry import Entry, Header, Kind, parse_leaf
-from medchain.ledger.tables import ROW_LIMIT, map_key, order_key, read_key
+from medchain.ledger.layout import (
+    COPY,
+    FORMAT,
+    TARGET,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    UNKNOWN,
+    Base,
+    StoredTip,
+    height_key,
+    leaf_key,
+    pin_key,
+    read_number,
+    stored_number,
+    tile_key,
+)
 from medchain.ledger.transition import Block
 from medchain.ledger.versions import put_state
-from medchain.merkle import CompactRange, Head, leaf_hash, node_hash, prove_inclusion, root_of
+from medchain.merkle import Head, leaf_hash, node_hash, prove_inclusion, root_of
 from medchain.merkle.compact import Created
 from medchain.merkle.proofs import ConsistencyProof, InclusionProof, prove_consistency
 from medchain.records import decode_record, encode_record
 from medchain.storage._paging import paged
 from medchain.storage.api import Batch, Reader, Store
 
-__all__ = [
-    "COPY",
-    "FORMAT",
-    "TARGET",
-    "TILE_HEIGHT",
-    "TILE_WIDTH",
-    "UNKNOWN",
-    "Archive",
-    "Base",
-    "StoredTip",
-    "height_key",
-    "leaf_key",
-    "pin_key",
-    "row_map_key",
-    "tile_key",
-]
-
-FORMAT = 1
-TILE_HEIGHT = 8
-TILE_WIDTH = 1 << TILE_HEIGHT
-UNKNOWN = bytes(32)
-"""Stands in a tile of a restored chain for a hash from before."""
-
-COPY, TARGET = b"mcopy", b"mtarget"
-"""Keys of a verified copy of a published log: what kind it is, and the signed note up to which it is catching up."""
+__all__ = ["Archive"]
 
 Tiles: TypeAlias = Callable[[int, int], bytes | None]
 """Gives a tile by its level and index; None if there is none."""
 
 RUN = 1_024
 """Leaves that are read at once when many are."""
-
-
-@frozen
-class StoredTip:
-    """Size and nodes of the log, and where its last header is."""
-
-    size: int
-    nodes: tuple[bytes, ...]
-    header: int
-
-    def __attrs_post_init__(self) -> None:
-        CompactRange(self.size, self.nodes)  # ValueError if they do not belong together
-
-    @property
-    def log(self) -> CompactRange:
-        """The log's compact range."""
-        return CompactRange(self.size, self.nodes)
-
-
-@frozen
-class Base:
-    """Where a chain that was restored from a snapshot begins: the size of the log, and the height of its last block."""
-
-    size: int
-    height: int
-
-
-def _number(value: int) -> bytes:
-    return value.to_bytes(8, "big")
-
-
-def leaf_key(index: int) -> bytes:
-    """Where leaf data lies."""
-    return b"e" + _number(index)
-
-
-def height_key(height: int) -> bytes:
-    """Where the log index of a header lies."""
-    return b"h" + _number(height)
-
-
-def tile_key(level: int, index: int) -> bytes:
-    """Where a tile lies."""
-    return b"t" + bytes([level]) + _number(index)
-
-
-def pin_key(level: int, index: int) -> bytes:
-    """Where a node lies that no tile of a restored chain has."""
-    return b"p" + bytes([level]) + _number(index)
-
-
-def row_map_key(key: bytes, data: bytes) -> bytes:
-    """The key in the state map of a row that lies under an order key.
-
-    Raises:
-        InvalidBlock: it is damaged, or lies where it does not belong.
-    """
-    contract, _, rest = key[1:].partition(b"\0")
-    table, _, tail = rest.partition(b"\0")
-    try:
-        pair = decode(data, limit=ROW_LIMIT)
-        if type(pair) is not list or len(pair) != 2:
-            raise EncodingError("a row is [key, record]")
-        row_key = read_key(pair[0])
-        if order_key(row_key) != tail:
-            raise EncodingError("it lies under another key than its own")
-        return map_key(contract.decode(), table.decode(), row_key)
-    except (EncodingError, UnicodeDecodeError) as error:
-        raise InvalidBlock(f"a stored row of {contract!r} {table!r} is damaged: {error}") from error
 
 
 class Archive:
@@ -221,7 +141,7 @@ class Archive:
             last = min(first + RUN, stop)
             run = list(self.reader.scan(leaf_key(first), leaf_key(last)))
             for index in range(first, last):
-                if index - first >= len(run) or run[index - first][0] != b"e" + _number(index):
+                if index - first >= len(run) or run[index - first][0] != b"e" + stored_number(index):
                     raise InvalidBlock("a leaf is missing from the store", index=index)
                 yield run[index - first][1]
 
@@ -253,17 +173,17 @@ class Archive:
         data = self.reader.get(height_key(height)) if 0 <= height < 1 << 63 else None
         if data is None:
             raise IndexError(f"the chain has no block {height}")
-        return _read_number(data)
+        return read_number(data)
 
     def find(self, transaction: bytes) -> int | None:
         """The log index of a transaction by its id."""
         data = self.reader.get(b"i" + transaction)
-        return None if data is None else _read_number(data)
+        return None if data is None else read_number(data)
 
     def find_many(self, transactions: Sequence[bytes]) -> list[int | None]:
         """The log index of each transaction by its id."""
         found = self.reader.get_many([b"i" + each for each in transactions])
-        return [None if data is None else _read_number(data) for data in found]
+        return [None if data is None else read_number(data) for data in found]
 
     def get(self, key: bytes) -> bytes | None:
         """A row by its order key."""
@@ -365,10 +285,10 @@ class Archive:
         for offset, leaf in enumerate(block.leaves):
             batch.put(leaf_key(block.first + offset), leaf)
         last = block.first + len(block.leaves) - 1
-        batch.put(height_key(block.tip.header.height), _number(last))
+        batch.put(height_key(block.tip.header.height), stored_number(last))
         for receipt in block.receipts:
             if block.leaves[receipt.index - block.first][0] == Kind.TRANSACTION:
-                batch.put(b"i" + receipt.id, _number(receipt.index))
+                batch.put(b"i" + receipt.id, stored_number(receipt.index))
         for key, value in block.rows.items():
             if value is None:
                 batch.delete(key)
@@ -405,9 +325,3 @@ class Archive:
 
 def _some_unknown(hashes: bytes) -> bool:
     return UNKNOWN in hashes and UNKNOWN in (hashes[at : at + 32] for at in range(0, len(hashes), 32))
-
-
-def _read_number(data: bytes) -> int:
-    if len(data) != 8:
-        raise InvalidBlock("a stored index is damaged: it is no log index")
-    return int.from_bytes(data, "big")

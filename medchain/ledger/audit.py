@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from attrs import field, frozen
 
 from medchain.errors import InvalidBlock, StorageError, VerificationError
-from medchain.ledger.archive import TILE_HEIGHT, TILE_WIDTH, Archive, Base, StoredTip, pin_key
+from medchain.ledger.archive import Archive
 from medchain.ledger.audit_report import AuditReport
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Genesis, Kind
+from medchain.ledger.layout import TILE_HEIGHT, TILE_WIDTH, Base, StoredTip, pin_key
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.registry import Registry
 from medchain.ledger.replaying import execute_again, found_again

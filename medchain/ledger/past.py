@@ -15,7 +15,8 @@ from typing import Any
 
 from medchain.encoding import decode
 from medchain.errors import EncodingError, InvalidBlock
-from medchain.ledger.archive import Archive, row_map_key
+from medchain.ledger.archive import Archive
+from medchain.ledger.layout import row_map_key
 from medchain.ledger.tables import ROW_LIMIT, Table, key_in_order, read_key
 from medchain.ledger.versions import map_at, replaced_since, row_at
 from medchain.storage.api import prefix_end

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 
 from medchain.encoding import encode
 from medchain.errors import InvalidBlock, StorageError
-from medchain.ledger import archive as layout
-from medchain.ledger.archive import Archive, Base, StoredTip
+from medchain.ledger import layout
+from medchain.ledger.archive import Archive
+from medchain.ledger.layout import Base, StoredTip
 from medchain.ledger.snapshot import SnapshotReader
 from medchain.ledger.versions import NODES, stored_nodes
 from medchain.merkle import cover, inclusion_nodes, leaf_hash

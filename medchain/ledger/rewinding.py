@@ -14,8 +14,9 @@ from typing import Any
 
 from medchain.encoding import decode
 from medchain.errors import EncodingError, InvalidBlock, StorageError
-from medchain.ledger.archive import Archive, row_map_key
+from medchain.ledger.archive import Archive
 from medchain.ledger.entry import Header
+from medchain.ledger.layout import row_map_key
 from medchain.ledger.tables import ROW_LIMIT, order_key, read_key, row_prefix
 from medchain.ledger.tables import map_key as hash_key
 from medchain.ledger.versions import REPLACED, map_at

@@ -11,9 +11,10 @@ from attrs import evolve, field, frozen
 
 from medchain._native import leaf_hashes, root_of_hashes
 from medchain.errors import InvalidBlock
-from medchain.ledger.archive import TILE_WIDTH, Archive
+from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Event
+from medchain.ledger.layout import TILE_WIDTH
 from medchain.ledger.verify import moment
 from medchain.merkle import Head
 from medchain.records import short

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from medchain._opening import load_tip
 from medchain.encoding import encode
 from medchain.errors import InvalidBlock, NewerFormat, StorageError
-from medchain.ledger.archive import COPY, TARGET, Archive, StoredTip, height_key, leaf_key
+from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.entry import Genesis, Kind
+from medchain.ledger.layout import COPY, TARGET, StoredTip, height_key, leaf_key
 from medchain.ledger.registry import Registry
 from medchain.ledger.replaying import execute_again, found_again
 from medchain.ledger.transition import Tip

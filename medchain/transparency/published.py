@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from attrs import evolve, field, frozen
 
-from medchain._native import leaf_hashes
 from medchain._opening import registry_of
 from medchain._proving import entry_index, prove_entry
-from medchain.errors import Forked, MalformedProof, Rewound, StorageError, VerificationError
+from medchain.errors import Forked, Rewound, StorageError, VerificationError
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract
 from medchain.ledger.note import NOTE_LIMIT
@@ -40,18 +36,16 @@ from medchain.transparency.auditing import LogAudit, audit_copy
 from medchain.transparency.copy import Copy, copy_in
 from medchain.transparency.entries import LoggedEntry, read_entries
 from medchain.transparency.evidence import Evidence
+from medchain.transparency.fetching import fetched_runs
 from medchain.transparency.following import LogFollowing
 from medchain.transparency.growth import Growth, growth_of
 from medchain.transparency.source import Source, source_of
-from medchain.transparency.tree import PublishedTree, read_part
+from medchain.transparency.tree import PublishedTree
 
 __all__ = ["PublishedLog", "Update"]
 
 V = TypeVar("V")
 Progress = Callable[[int, int], object]
-
-RUN, RUN_BYTES = 4_096, 8 << 20
-"""So many leaves, or bytes of them, are taken into the copy at once."""
 
 EVIDENCE = "fork-*.txt"
 """How files with evidence are called, beside the copy."""
@@ -148,7 +142,7 @@ class PublishedLog:
             if self._copy.size < checkpoint.size:
                 tree.check_border()
                 self._copy.begin(checkpoint)
-                with closing(self._runs(tree, self._copy.size)) as runs:
+                with closing(fetched_runs(self.source, tree, self._copy.size)) as runs:
                     for leaves, hashes in runs:
                         self._copy.add(leaves, hashes)
                         if progress is not None:
@@ -219,53 +213,6 @@ class PublishedLog:
         with guarded(f"read evidence in {self._folder}"):
             found = [path.read_bytes() for path in sorted(self._folder.glob(EVIDENCE))]
         return Evidence.parse(found[0]) if found else None
-
-    def _runs(self, tree: PublishedTree, start: int) -> Generator[tuple[list[bytes], bytes], None, None]:
-        """The leaves from index `start` on with their hashes, checked, some thousand at a time."""
-        leaves: list[bytes] = []
-        hashes, size = bytearray(), 0
-        with closing(self._bundles(tree, start)) as bundles:
-            for part, (found, hashed) in bundles:
-                skip = max(0, start - part.start)
-                leaves += found[skip:]
-                hashes += hashed[32 * skip :]
-                size += sum(map(len, found))
-                if len(leaves) >= RUN or size >= RUN_BYTES or part.start + part.width >= tree.head.size:
-                    yield leaves, bytes(hashes)
-                    leaves, hashes, size = [], bytearray(), 0
-
-    def _bundles(
-        self, tree: PublishedTree, start: int
-    ) -> Generator[tuple[layout.Part, tuple[list[bytes], bytes]], None, None]:
-        """Bundles in order, several being fetched ahead."""
-        parts = layout.entries(tree.head.size, start)
-        if self.source.parallel == 1:
-            yield from ((part, self._bundle(tree, part)) for part in parts)
-            return
-        waiting: deque[tuple[layout.Part, Future[tuple[list[bytes], bytes]]]] = deque()
-        with ExitStack() as stack:
-            pool = stack.enter_context(ThreadPoolExecutor(self.source.parallel, "medchain-follow"))
-            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            for part in chain(parts, [None] * (2 * self.source.parallel)):
-                if part is not None:
-                    waiting.append((part, pool.submit(self._bundle, tree, part)))
-                if waiting and (part is None or len(waiting) > 2 * self.source.parallel):
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-
-    def _bundle(self, tree: PublishedTree, part: layout.Part) -> tuple[list[bytes], bytes]:
-        """The entries of a bundle, each of which hashes to what the tile says."""
-        data, which = read_part(self.source, part, part.width * (2 + layout.LONGEST_ENTRY))
-        try:
-            leaves = layout.unpack(data, which.width)[: part.width]
-        except MalformedProof as error:
-            raise VerificationError(f"{self.source.name}: {which.path}: {error}") from error
-        hashes = leaf_hashes(leaves)
-        if hashes != tree.tile(0, part.index)[: 32 * part.width]:
-            raise VerificationError(
-                f"{self.source.name}: {which.path} does not hold the entries that were signed"
-            )
-        return leaves, hashes
 
     def follow(
         self,

@@ -15,8 +15,9 @@ from attrs import evolve, field, frozen
 
 from medchain.chain import Chain
 from medchain.errors import Forked, Rewound, StorageError, VerificationError
-from medchain.ledger.archive import UNKNOWN, Archive
+from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
+from medchain.ledger.layout import UNKNOWN
 from medchain.ledger.note import NOTE_LIMIT
 from medchain.ledger.quorum import Quorum
 from medchain.ledger.trust import Trust

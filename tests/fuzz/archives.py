@@ -25,9 +25,10 @@ from medchain.access.blob_audit import audit_blobs
 from medchain.access.contract import AccessContract
 from medchain.encoding import decode, encode
 from medchain.errors import EncodingError, InvalidBlock
-from medchain.ledger.archive import Archive, pin_key, row_map_key
+from medchain.ledger.archive import Archive
 from medchain.ledger.audit import audit
 from medchain.ledger.entry import Header, parse_leaf
+from medchain.ledger.layout import pin_key, row_map_key
 from medchain.ledger.note import Note, NoteSigner, VerifierKey
 from medchain.ledger.registry import Registry
 from medchain.ledger.restoring import restore

@@ -193,7 +193,7 @@ FOLLOWERS = (
             write=None,
             slow=True,
             room=1 << 22,
-            reaches=("medchain.transparency.published:PublishedLog._bundle",),
+            reaches=("medchain.transparency.fetching:_bundle",),
         )
         for name, kind, form in (
             ("bundle", "tile/entries", Form.BINARY),

@@ -17,7 +17,7 @@ from medchain.errors import (
     StorageError,
     VerificationError,
 )
-from medchain.ledger.archive import Base
+from medchain.ledger.layout import Base
 from medchain.merkle.packed import least_version
 from medchain.records import encode_record
 
@@ -55,7 +55,7 @@ CHAIN = (
         fixed(bytes(7) + b"\x09"),
         Form.BINARY,
         write=None,
-        reaches=("medchain.ledger.archive:_read_number",),
+        reaches=("medchain.ledger.layout:read_number",),
     ),
     Decoder(
         "ledger.archive tile",
@@ -79,7 +79,7 @@ CHAIN = (
         (InvalidBlock,),
         fixed(encode([b"x", {"a": 1}])),
         write=None,
-        reaches=("medchain.ledger.archive:row_map_key", "medchain.ledger.tables:read_key"),
+        reaches=("medchain.ledger.layout:row_map_key", "medchain.ledger.tables:read_key"),
     ),
     Decoder(
         "ledger.tables row",
@@ -195,7 +195,7 @@ STATE = (
         (EncodingError, InvalidBlock),
         archives.restored_rows_seeds,
         write=None,
-        reaches=("medchain.ledger.restoring:state_of", "medchain.ledger.archive:row_map_key"),
+        reaches=("medchain.ledger.restoring:state_of", "medchain.ledger.layout:row_map_key"),
     ),
     Decoder(
         "ledger.write_snapshot of a changed store",

@@ -22,7 +22,7 @@ from medchain.errors import (
     VerificationError,
 )
 from medchain.ledger.entry import Entry, Header
-from medchain.ledger.note import Note
+from medchain.ledger.note import Note, NoteSigner
 from medchain.ledger.proof import ConsistencyExtra, EntryExtra, LogProof, extra_bytes, read_extra
 from medchain.merkle import Head, LogTree
 from medchain.storage.memory import MemoryStore
@@ -41,7 +41,7 @@ def grown(world: World) -> tuple[World, list[mc.Checkpoint]]:
 def signed_by_the_log(world: World, head: Head) -> mc.Checkpoint:
     """A checkpoint with the log's own key, whatever it says."""
     key, text = world.authority.log_key(world.chain.tag), mc.Checkpoint.text(world.chain.origin, head)
-    note = Note(text, ()).signed_with(world.chain.origin, key.public, key.sign(text.encode()))
+    note = Note(text, ()).signed_with(NoteSigner(world.chain.origin, key).sign(text))
     return mc.Checkpoint(world.chain.origin, head, note)
 
 

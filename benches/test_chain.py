@@ -22,6 +22,7 @@ from ticking import Tick, Ticking, grown, reopened
 import medchain as mc
 from medchain.chain import Chain
 from medchain.ledger.keys import Keys, Register
+from medchain.ledger.transition import KEPT_VERSIONS
 
 Compare = Callable[..., object]
 
@@ -56,7 +57,11 @@ def test_open(compare: Compare, folders: dict[int, Path]) -> None:
 
 
 def test_append(compare: Compare, folders: dict[int, Path]) -> None:
+    """Each block also deletes what the one before the kept states had: so first all of those are blocks like these."""
     chains = {size: reopened(folder) for size, folder in folders.items()}
+    for chain in chains.values():
+        for _ in range(KEPT_VERSIONS + 1):
+            chain.send(Ticking, Tick(1), by=[wallet("authority")])
 
     def appending(size: int) -> Callable[[], None]:
         def run() -> None:

@@ -45,6 +45,9 @@ void mc_tree_append(uint8_t *nodes, uint64_t size, uint8_t *hashes, size_t count
 /* The root of such a tree. */
 void mc_tree_root(const uint8_t *nodes, uint64_t size, uint8_t *root);
 
+/* The root over `count` leaf hashes at once. `hashes` is used up as working space. */
+void mc_root_of_hashes(uint8_t *hashes, size_t count, uint8_t *root);
+
 /* The packed sparse map ------------------------------------------------------------------------------------------------
  *
  * A node is kind (1 byte: 1 bucket, 2 branch) || depth (1 byte, in nibbles) || path (a byte for each nibble) || body. The

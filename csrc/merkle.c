@@ -57,3 +57,9 @@ void mc_tree_root(const uint8_t *nodes, uint64_t size, uint8_t *root) {
         if (size >> level & 1)
             join(nodes + HASH * level, root, root);
 }
+
+void mc_root_of_hashes(uint8_t *hashes, size_t count, uint8_t *root) {
+    uint8_t nodes[64 * HASH]; /* only the rows at the bits of the size are written, and read */
+    mc_tree_append(nodes, 0, hashes, count);
+    mc_tree_root(nodes, count, root);
+}

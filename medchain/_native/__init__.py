@@ -150,9 +150,9 @@ def root_of_hashes(hashes: bytes) -> bytes:
     """The root of the RFC 9162 tree whose leaves have these hashes, end to end, at least one."""
     if not hashes or len(hashes) % 32:
         raise ValueError("hashes of 32 bytes, one or more")
-    root = _Root()
-    root.append(bytearray(hashes))
-    return root.finish()
+    work, root = bytearray(hashes), bytearray(32)
+    lib.mc_root_of_hashes(_into(work), len(work) // 32, _into(root))
+    return bytes(root)
 
 
 def tree_root_of(data: Buffer, size: int) -> bytes:

@@ -46,7 +46,13 @@ class SignerRef:
             or type(value[1]) is not bytes
         ):
             raise EncodingError("a signer is [party id, key id]")
-        return cls(value[0], value[1])
+        return _signer(value[0], value[1])
+
+
+@functools.lru_cache(maxsize=1_024)
+def _signer(party: bytes, key: bytes) -> SignerRef:
+    """A signer, made once: the same few sign again and again."""
+    return SignerRef(party, key)
 
 
 @frozen
@@ -118,7 +124,7 @@ class _Envelope:
     signatures: tuple[bytes, ...] = field(validator=length(1, SIGNERS_LIMIT))
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)  # with slots the first look at a cached property costs as much as hashing
 class Transaction:
     """A signed body. Equal bytes are the same transaction; the id does not depend on the signatures."""
 

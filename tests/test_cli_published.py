@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 import medchain as mc
 from medchain import testing
@@ -21,7 +22,7 @@ from medchain.keys import keystore
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.quorum import Quorum
 from medchain.ledger.quorum import Witness as Named
-from medchain.transparency import Evidence, witness_signers
+from medchain.transparency import Evidence, publication_trust, witness_signers
 
 PASSWORD = "pw"
 
@@ -165,6 +166,44 @@ def test_a_witness_cosigns_what_is_published(
     assert mc.Trust.load(place / "readers.trust").verify(checkpoint).witnesses == (key,)
     status, out, _ = run(capsys, "inspect", "readers.trust", "--json")
     assert json.loads(out)["quorum"] == "witnesses"
+    where: dict[str, Any] = {"authority": testing.wallets("hospital")[0], "mark": place / "mark"}
+    with mc.Chain.open(place / "chain", **where) as chain:
+        mc.Parties(chain).register(testing.wallets("nurse")[0], by=where["authority"])
+    status, _, err = run(capsys, "publish", "chain", "log")
+    assert (status, "NotWitnessed" in err, "--unwitnessed" in err) == (1, True, True)
+    assert mc.Checkpoint.parse((place / "log" / "checkpoint").read_bytes()) == checkpoint
+    assert run(capsys, "publish", "chain", "log", "--unwitnessed")[0] == 0
+
+
+def test_the_policy_may_be_the_trust_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it says and the chain does not know stays in it."""
+    with mc.Chain.open(
+        place / "chain", authority=testing.wallets("hospital")[0], mark=place / "mark"
+    ) as chain:
+        known = publication_trust(chain, url="https://l.example/")
+    policy = evolve(known, names={bytes(32): "Dr Wu"}, urls=("https://l.example/", "https://m.example/"))
+    policy.save(place / "policy")
+    assert run(capsys, "publish", "chain", "log", "--policy", "policy", "--trust", "policy")[0] == 0
+    assert (place / "policy").read_text() == str(policy)
+    assert (
+        run(
+            capsys,
+            "publish",
+            "chain",
+            "log",
+            "--policy",
+            "policy",
+            "--trust",
+            "p",
+            "--url",
+            "https://n.example/",
+        )[0]
+        == 0
+    )
+    assert mc.Trust.load(place / "p").urls == ("https://n.example/", "https://m.example/")
+    evolve(policy, chain=bytes(32)).save(place / "policy")
+    status, _, err = run(capsys, "publish", "chain", "log", "--policy", "policy")
+    assert (status, "another chain" in err) == (2, True)
 
 
 def test_nothing_is_published_without_witnesses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,6 +215,25 @@ def test_nothing_is_published_without_witnesses(place: Path, capsys: pytest.Capt
     assert status == 1
     assert "NotWitnessed" in err
     assert not (place / "log" / "checkpoint").exists()
+
+
+def test_evidence_of_a_fork_is_kept(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once, although each run signs anew, and beside what has its name already."""
+    where: dict[str, Any] = {"authority": testing.wallets("hospital")[0]}
+    nurse, doctor = testing.wallets("nurse", "doctor")
+    shutil.copytree(place / "chain", place / "copy")
+    shutil.copy(place / "mark", place / "mark2")
+    for folder, mark, who in (("chain", "mark", nurse), ("copy", "mark2", doctor)):
+        with mc.Chain.open(place / folder, mark=place / mark, **where) as chain:
+            mc.Parties(chain).register(who, by=where["authority"])
+    assert run(capsys, "publish", "chain", "log")[0] == 0
+    (place / "fork-3-3.txt").write_bytes(b"notes of somebody")
+    for _ in range(2):
+        status, _, err = run(capsys, "publish", "copy", "log")
+        assert (status, "Forked" in err, "fork-3-3-2.txt" in err) == (1, True, True)
+    assert {path.name for path in place.glob("fork-*")} == {"fork-3-3.txt", "fork-3-3-2.txt"}
+    assert (place / "fork-3-3.txt").read_bytes() == b"notes of somebody"
+    assert run(capsys, "verify", "fork-3-3-2.txt", "--trust", "trust")[0] == 0
 
 
 def test_evidence_convicts(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from medchain.chain import Chain
-from medchain.errors import Forked, Rewound, StorageError, VerificationError
+from medchain.errors import Forked, NotWitnessed, Rewound, StorageError, VerificationError
 from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.layout import UNKNOWN
@@ -69,6 +69,7 @@ def publish(
     target: Target | str | os.PathLike[str] | Any,
     *,
     cosign: Cosign | None = None,
+    unwitnessed: bool = False,
     progress: Progress | None = None,
 ) -> Publication:
     """Bring a published log up to the chain's last signed block.
@@ -77,6 +78,8 @@ def publish(
         chain: open for writing, or for reading: then what its writer has signed last is published.
         target: a directory, or a store of obstore for a bucket.
         cosign: asks witnesses; without their consent no checkpoint is published.
+        unwitnessed: a checkpoint without cosignatures may replace one that has some. Readers who demand witnesses
+            then refuse the log.
         progress: called as ``progress(entries published, entries in all)``.
 
     Raises:
@@ -84,7 +87,7 @@ def publish(
         Rewound: more is published there than this chain has: it is an old copy.
         StorageError: the target cannot be written, holds another log, or the chain lacks what is to be published.
         Locked: another process publishes there.
-        NotWitnessed: too few witnesses have cosigned.
+        NotWitnessed: too few witnesses have cosigned; or none was asked, and what is published has cosignatures.
     """
     place = target_of(target)
     with place.writing():
@@ -103,6 +106,13 @@ def publish(
             return Publication(before, 0, 0)
         if cosign is not None:
             checkpoint = cosign(checkpoint)
+        if before is not None and not unwitnessed and _witnesses(before) and not _witnesses(checkpoint):
+            raise NotWitnessed(
+                f"what is published is cosigned by {', '.join(sorted(_witnesses(before)))}, and this would replace it"
+                " by a checkpoint without witnesses: give the policy (cosign=, --policy), or say that the log goes on"
+                " without them (unwitnessed=True, --unwitnessed)",
+                refusals={},
+            )
         place.settle()
         place.write(layout.CHECKPOINT, bytes(checkpoint))
         place.settle()
@@ -138,6 +148,11 @@ def _says_all(before: Checkpoint, latest: Checkpoint) -> bool:
     """Whether what is published is of the same log and signed by the same keys; ML-DSA-44 signs anew each time."""
     old, new = ({(line.name, line.key_id) for line in each.note.signatures} for each in (before, latest))
     return before.head == latest.head and new <= old
+
+
+def _witnesses(checkpoint: Checkpoint) -> set[str]:
+    """Who has signed besides the log, by name."""
+    return {line.name for line in checkpoint.note.signatures} - {checkpoint.origin}
 
 
 def _content(archive: Archive, part: layout.Part) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 from ledger.counting import Add, Counting
 from ledger.world import CONTRACTS, Clock, World, wallet
+from transparency.witnesses import CLASSIC
 
 import medchain as mc
 from medchain.chain import Chain
@@ -203,6 +204,24 @@ def test_witnesses_come_before_the_checkpoint(world: World, tmp_path: Path) -> N
     done = publish(world.chain, tmp_path, cosign=agreed)
     assert done.checkpoint.note.signatures[:2] == asked[0].note.signatures
     assert len(Checkpoint.parse((tmp_path / "checkpoint").read_bytes()).note.signatures) == 3
+
+
+def test_witnesses_are_not_lost_by_oversight(world: World, tmp_path: Path) -> None:
+    def cosigned(checkpoint: Checkpoint) -> Checkpoint:
+        return evolve(
+            checkpoint, note=checkpoint.note.signed_with(CLASSIC.sign(checkpoint.note.text, 1_790_000_000))
+        )
+
+    first = publish(world.chain, tmp_path, cosign=cosigned).checkpoint
+    assert publish(world.chain, tmp_path).checkpoint == first  # nothing is new, and nothing is replaced
+    grow(world, 1)
+    for forgotten in (None, lambda checkpoint: checkpoint):
+        with pytest.raises(NotWitnessed, match=r"by w.example/1, .*unwitnessed=True"):
+            publish(world.chain, tmp_path, cosign=forgotten)
+    assert Checkpoint.parse((tmp_path / "checkpoint").read_bytes()) == first
+    assert len(publish(world.chain, tmp_path, unwitnessed=True).checkpoint.note.signatures) == 2
+    grow(world, 1)
+    publish(world.chain, tmp_path)  # once is enough
 
 
 def test_what_stands_in_the_way(world: World, tmp_path: Path) -> None:

@@ -50,6 +50,11 @@ def add_command(commands: Any) -> None:
         action="store_true",
         help="go on without witnesses, although what is published is cosigned",
     )
+    publish.add_argument(
+        "--check",
+        action="store_true",
+        help="read what is published already; write what is missing or wrong",
+    )
     publish.add_argument("--trust", type=Path, metavar="FILE", help="write the readers' trust file here")
     publish.add_argument("--url", metavar="URL", help="where readers will find the log, for the trust file")
     publish.add_argument(
@@ -90,6 +95,7 @@ def _publish(options: argparse.Namespace) -> int:
                 _target(options.target),
                 cosign=_cosign(chain, policy),
                 unwitnessed=options.unwitnessed,
+                check=options.check,
                 progress=progress,
             )
         except Forked as error:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -150,6 +151,50 @@ def served(place: Path) -> Iterator[dict[str, Any]]:
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(60) == 0
         process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--name", "a b"], "1 to 255 bytes"),
+        (["--name", "é" * 128], "1 to 255 bytes"),
+        (["--prefix", "w/"], "slash"),
+        (["--log", "nofile.trust"], "no file nofile.trust, and it is no vkey"),
+        (["--port", "99999"], "from 0 to 65535, not '99999'"),
+        (["--port", "-1"], "from 0 to 65535"),
+        (["--port", "taken"], "in use"),
+        (["--host", "256.0.0.1"], ""),
+    ],
+)
+def test_a_witness_that_is_refused_begins_nothing(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    word: str,
+) -> None:
+    type_password(monkeypatch)
+    keys = ("--keystore", "uni.keys", "--wallet", "uni")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        given = [each.replace("taken", port) for each in arguments]
+        try:
+            status = main(["witness", "memory", "--new", "--name", "w", "--log", "trust", *keys, *given])
+        except SystemExit as error:  # of argparse
+            status = int(error.code or 0)
+    out, err = capsys.readouterr()
+    assert (status, out, word in err, "Traceback" in err) == (2, "", True, False)
+    assert not (place / "memory").exists()
+
+
+def test_a_number_too_large_is_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_it(_: object) -> int:
+        raise OverflowError("too large")
+
+    monkeypatch.setattr("medchain.cli.publishing._vkey", run_it)
+    assert run(capsys, "vkey", "x") == (2, "", "medchain: too large\n")
 
 
 def test_a_witness_cosigns_what_is_published(

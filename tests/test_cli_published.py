@@ -312,12 +312,55 @@ def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_bash_completes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, script, _ = run(capsys, "completion", "bash")
     ask = "COMP_WORDS=(medchain pub); COMP_CWORD=1; _medchain; echo ${COMPREPLY[@]}\n"
     ask += "COMP_WORDS=(medchain publish --p); COMP_CWORD=2; _medchain; echo ${COMPREPLY[@]}\n"
-    done = subprocess.run(["bash"], input=script + ask, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["publish", "--policy"]
+    ask += "COMP_WORDS=(medchain completion ''); COMP_CWORD=2; _medchain; echo ${COMPREPLY[@]}\n"
+    ask += "COMP_WORDS=(medchain publish a); COMP_CWORD=2; _medchain; printf '%s\\n' \"${COMPREPLY[@]}\"\n"
+    for name in ("a b", "a*", "a*c"):
+        (tmp_path / name).touch()
+    done = subprocess.run(
+        ["bash"], input=script + ask, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["publish", "--policy"]
+    assert lines[2].split()[:3] == ["bash", "zsh", "fish"]
+    assert sorted(lines[3:]) == ["a b", "a*", "a*c"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
+def test_zsh_completes_at_the_first_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Autoloaded, the file is the function: it must do its work when it is called, not only define it."""
+    _, script, _ = run(capsys, "completion", "zsh")
+    (tmp_path / "_medchain").write_text(script)
+    ask = (
+        "fpath=(. $fpath); autoload -U _medchain; compdef() { echo compdef }; _describe() { echo $1 ${(P)2} }\n"
+        "_arguments() { print -l -- $@ }\nwords=(medchain pub); CURRENT=2; _medchain\n"
+        "words=(medchain completion ''); CURRENT=3; _medchain\n"
+    )
+    done = subprocess.run(["zsh", "-f"], input=ask, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.startswith("command ")
+    assert "publish:" in done.stdout
+    assert "(bash zsh fish)" in done.stdout
+    assert "compdef" not in done.stdout
+
+
+def test_completion_offers_its_shells(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'*:word:(bash zsh fish)'" in run(capsys, "completion", "zsh")[1]
+    assert "-f -a 'bash zsh fish'" in run(capsys, "completion", "fish")[1]
+    assert '    _medchain "$@"\n' in run(capsys, "completion", "zsh")[1]
+
+
+@pytest.mark.parametrize("target", ["chain", "chain/log", "./chain/../chain", "link"])
+def test_a_chain_is_not_published_into_itself(
+    place: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    (place / "link").symlink_to("chain")
+    before = sorted((place / "chain").rglob("*"))
+    status, _, err = run(capsys, "publish", "chain", target)
+    assert (status, "own folder" in err) == (2, True)
+    assert sorted((place / "chain").rglob("*")) == before
 
 
 def test_follow_and_audit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

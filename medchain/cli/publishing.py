@@ -86,6 +86,7 @@ def _publish(options: argparse.Namespace) -> int:
 
     if (options.keystore is None) != (options.wallet is None):
         raise ValueError("--keystore goes with --wallet")
+    _check_apart(Place.parse(options.chain).folder, options.target)
     policy = Trust.load(options.policy) if options.policy else None
     with _opened(options) as chain, counted("publish") as progress:
         trust = _readers_trust(chain, policy, options.url)
@@ -117,6 +118,12 @@ def _publish(options: argparse.Namespace) -> int:
     else:
         print_lines(shown, "")
     return 0
+
+
+def _check_apart(chain: Path | None, target: str) -> None:
+    """What is published is for everybody, and the folder of a chain for nobody."""
+    if chain is not None and "://" not in target and Path(target).resolve().is_relative_to(chain.resolve()):
+        raise ValueError(f"{target} lies in the chain's own folder: publish into another one")
 
 
 def _opened(options: argparse.Namespace) -> Chain:

@@ -262,7 +262,9 @@ def test_nothing_is_published_without_witnesses(place: Path, capsys: pytest.Capt
     assert not (place / "log" / "checkpoint").exists()
 
 
-def test_evidence_of_a_fork_is_kept(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evidence_of_a_fork_is_kept(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Once, although each run signs anew, and beside what has its name already."""
     where: dict[str, Any] = {"authority": testing.wallets("hospital")[0]}
     nurse, doctor = testing.wallets("nurse", "doctor")
@@ -273,12 +275,25 @@ def test_evidence_of_a_fork_is_kept(place: Path, capsys: pytest.CaptureFixture[s
             mc.Parties(chain).register(who, by=where["authority"])
     assert run(capsys, "publish", "chain", "log")[0] == 0
     (place / "fork-3-3.txt").write_bytes(b"notes of somebody")
+    (place / "fork-3-3-2.txt").mkdir()
     for _ in range(2):
         status, _, err = run(capsys, "publish", "copy", "log")
-        assert (status, "Forked" in err, "fork-3-3-2.txt" in err) == (1, True, True)
-    assert {path.name for path in place.glob("fork-*")} == {"fork-3-3.txt", "fork-3-3-2.txt"}
+        assert (status, "Forked" in err, "fork-3-3-3.txt" in err) == (1, True, True)
+    assert {path.name for path in place.glob("fork-*")} == {
+        "fork-3-3.txt",
+        "fork-3-3-2.txt",
+        "fork-3-3-3.txt",
+    }
     assert (place / "fork-3-3.txt").read_bytes() == b"notes of somebody"
-    assert run(capsys, "verify", "fork-3-3-2.txt", "--trust", "trust")[0] == 0
+    assert run(capsys, "verify", "fork-3-3-3.txt", "--trust", "trust")[0] == 0
+    (place / "fork-3-3-3.txt").unlink()
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    status, _, err = run(capsys, "publish", "copy", "log")
+    assert (status, "Forked" in err, "No space left" in err) == (1, True, True)
 
 
 def test_evidence_convicts(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def keep_evidence(data: bytes) -> Path:
     stem, number = f"fork-{found.first.size}-{found.second.size}", 1
     path = Path(f"{stem}.txt")
     while path.exists():
-        with contextlib.suppress(MalformedProof):
+        with contextlib.suppress(MalformedProof, OSError):  # somebody else's file, or a folder
             if facts(Evidence.parse(path.read_bytes())) == facts(found):
                 return path
         number += 1

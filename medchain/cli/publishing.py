@@ -100,7 +100,10 @@ def _publish(options: argparse.Namespace) -> int:
                 progress=progress,
             )
         except Forked as error:
-            print(f"the evidence is kept in {keep_evidence(error.evidence)}", file=sys.stderr)
+            try:
+                print(f"the evidence is kept in {keep_evidence(error.evidence)}", file=sys.stderr)
+            except OSError as trouble:  # the fork is the news, whatever else fails
+                print(f"the evidence cannot be kept here, try in another folder: {trouble}", file=sys.stderr)
             raise
         if options.trust:
             trust.save(options.trust)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 import medchain as mc
 from medchain import testing
@@ -21,7 +23,7 @@ from medchain.keys import keystore
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.quorum import Quorum
 from medchain.ledger.quorum import Witness as Named
-from medchain.transparency import Evidence, witness_signers
+from medchain.transparency import Evidence, publication_trust, witness_signers
 
 PASSWORD = "pw"
 
@@ -151,6 +153,50 @@ def served(place: Path) -> Iterator[dict[str, Any]]:
         process.stdout.close()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--name", "a b"], "1 to 255 bytes"),
+        (["--name", "é" * 128], "1 to 255 bytes"),
+        (["--prefix", "w/"], "slash"),
+        (["--log", "nofile.trust"], "no file nofile.trust, and it is no vkey"),
+        (["--port", "99999"], "from 0 to 65535, not '99999'"),
+        (["--port", "-1"], "from 0 to 65535"),
+        (["--port", "taken"], "in use"),
+        (["--host", "256.0.0.1"], ""),
+    ],
+)
+def test_a_witness_that_is_refused_begins_nothing(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    word: str,
+) -> None:
+    type_password(monkeypatch)
+    keys = ("--keystore", "uni.keys", "--wallet", "uni")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        given = [each.replace("taken", port) for each in arguments]
+        try:
+            status = main(["witness", "memory", "--new", "--name", "w", "--log", "trust", *keys, *given])
+        except SystemExit as error:  # of argparse
+            status = int(error.code or 0)
+    out, err = capsys.readouterr()
+    assert (status, out, word in err, "Traceback" in err) == (2, "", True, False)
+    assert not (place / "memory").exists()
+
+
+def test_a_number_too_large_is_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_it(_: object) -> int:
+        raise OverflowError("too large")
+
+    monkeypatch.setattr("medchain.cli.publishing._vkey", run_it)
+    assert run(capsys, "vkey", "x") == (2, "", "medchain: too large\n")
+
+
 def test_a_witness_cosigns_what_is_published(
     place: Path, capsys: pytest.CaptureFixture[str], served: dict[str, Any]
 ) -> None:
@@ -165,6 +211,44 @@ def test_a_witness_cosigns_what_is_published(
     assert mc.Trust.load(place / "readers.trust").verify(checkpoint).witnesses == (key,)
     status, out, _ = run(capsys, "inspect", "readers.trust", "--json")
     assert json.loads(out)["quorum"] == "witnesses"
+    where: dict[str, Any] = {"authority": testing.wallets("hospital")[0], "mark": place / "mark"}
+    with mc.Chain.open(place / "chain", **where) as chain:
+        mc.Parties(chain).register(testing.wallets("nurse")[0], by=where["authority"])
+    status, _, err = run(capsys, "publish", "chain", "log")
+    assert (status, "NotWitnessed" in err, "--unwitnessed" in err) == (1, True, True)
+    assert mc.Checkpoint.parse((place / "log" / "checkpoint").read_bytes()) == checkpoint
+    assert run(capsys, "publish", "chain", "log", "--unwitnessed")[0] == 0
+
+
+def test_the_policy_may_be_the_trust_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it says and the chain does not know stays in it."""
+    with mc.Chain.open(
+        place / "chain", authority=testing.wallets("hospital")[0], mark=place / "mark"
+    ) as chain:
+        known = publication_trust(chain, url="https://l.example/")
+    policy = evolve(known, names={bytes(32): "Dr Wu"}, urls=("https://l.example/", "https://m.example/"))
+    policy.save(place / "policy")
+    assert run(capsys, "publish", "chain", "log", "--policy", "policy", "--trust", "policy")[0] == 0
+    assert (place / "policy").read_text() == str(policy)
+    assert (
+        run(
+            capsys,
+            "publish",
+            "chain",
+            "log",
+            "--policy",
+            "policy",
+            "--trust",
+            "p",
+            "--url",
+            "https://n.example/",
+        )[0]
+        == 0
+    )
+    assert mc.Trust.load(place / "p").urls == ("https://n.example/", "https://m.example/")
+    evolve(policy, chain=bytes(32)).save(place / "policy")
+    status, _, err = run(capsys, "publish", "chain", "log", "--policy", "policy")
+    assert (status, "another chain" in err) == (2, True)
 
 
 def test_nothing_is_published_without_witnesses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,6 +260,40 @@ def test_nothing_is_published_without_witnesses(place: Path, capsys: pytest.Capt
     assert status == 1
     assert "NotWitnessed" in err
     assert not (place / "log" / "checkpoint").exists()
+
+
+def test_evidence_of_a_fork_is_kept(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, although each run signs anew, and beside what has its name already."""
+    where: dict[str, Any] = {"authority": testing.wallets("hospital")[0]}
+    nurse, doctor = testing.wallets("nurse", "doctor")
+    shutil.copytree(place / "chain", place / "copy")
+    shutil.copy(place / "mark", place / "mark2")
+    for folder, mark, who in (("chain", "mark", nurse), ("copy", "mark2", doctor)):
+        with mc.Chain.open(place / folder, mark=place / mark, **where) as chain:
+            mc.Parties(chain).register(who, by=where["authority"])
+    assert run(capsys, "publish", "chain", "log")[0] == 0
+    (place / "fork-3-3.txt").write_bytes(b"notes of somebody")
+    (place / "fork-3-3-2.txt").mkdir()
+    for _ in range(2):
+        status, _, err = run(capsys, "publish", "copy", "log")
+        assert (status, "Forked" in err, "fork-3-3-3.txt" in err) == (1, True, True)
+    assert {path.name for path in place.glob("fork-*")} == {
+        "fork-3-3.txt",
+        "fork-3-3-2.txt",
+        "fork-3-3-3.txt",
+    }
+    assert (place / "fork-3-3.txt").read_bytes() == b"notes of somebody"
+    assert run(capsys, "verify", "fork-3-3-3.txt", "--trust", "trust")[0] == 0
+    (place / "fork-3-3-3.txt").unlink()
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    status, _, err = run(capsys, "publish", "copy", "log")
+    assert (status, "Forked" in err, "No space left" in err) == (1, True, True)
 
 
 def test_evidence_convicts(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,12 +327,55 @@ def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_bash_completes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, script, _ = run(capsys, "completion", "bash")
     ask = "COMP_WORDS=(medchain pub); COMP_CWORD=1; _medchain; echo ${COMPREPLY[@]}\n"
     ask += "COMP_WORDS=(medchain publish --p); COMP_CWORD=2; _medchain; echo ${COMPREPLY[@]}\n"
-    done = subprocess.run(["bash"], input=script + ask, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["publish", "--policy"]
+    ask += "COMP_WORDS=(medchain completion ''); COMP_CWORD=2; _medchain; echo ${COMPREPLY[@]}\n"
+    ask += "COMP_WORDS=(medchain publish a); COMP_CWORD=2; _medchain; printf '%s\\n' \"${COMPREPLY[@]}\"\n"
+    for name in ("a b", "a*", "a*c"):
+        (tmp_path / name).touch()
+    done = subprocess.run(
+        ["bash"], input=script + ask, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["publish", "--policy"]
+    assert lines[2].split()[:3] == ["bash", "zsh", "fish"]
+    assert sorted(lines[3:]) == ["a b", "a*", "a*c"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
+def test_zsh_completes_at_the_first_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Autoloaded, the file is the function: it must do its work when it is called, not only define it."""
+    _, script, _ = run(capsys, "completion", "zsh")
+    (tmp_path / "_medchain").write_text(script)
+    ask = (
+        "fpath=(. $fpath); autoload -U _medchain; compdef() { echo compdef }; _describe() { echo $1 ${(P)2} }\n"
+        "_arguments() { print -l -- $@ }\nwords=(medchain pub); CURRENT=2; _medchain\n"
+        "words=(medchain completion ''); CURRENT=3; _medchain\n"
+    )
+    done = subprocess.run(["zsh", "-f"], input=ask, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.startswith("command ")
+    assert "publish:" in done.stdout
+    assert "(bash zsh fish)" in done.stdout
+    assert "compdef" not in done.stdout
+
+
+def test_completion_offers_its_shells(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'*:word:(bash zsh fish)'" in run(capsys, "completion", "zsh")[1]
+    assert "-f -a 'bash zsh fish'" in run(capsys, "completion", "fish")[1]
+    assert '    _medchain "$@"\n' in run(capsys, "completion", "zsh")[1]
+
+
+@pytest.mark.parametrize("target", ["chain", "chain/log", "./chain/../chain", "link"])
+def test_a_chain_is_not_published_into_itself(
+    place: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    (place / "link").symlink_to("chain")
+    before = sorted((place / "chain").rglob("*"))
+    status, _, err = run(capsys, "publish", "chain", target)
+    assert (status, "own folder" in err) == (2, True)
+    assert sorted((place / "chain").rglob("*")) == before
 
 
 def test_follow_and_audit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

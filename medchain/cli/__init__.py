@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ImportError, OSError, LookupError, TypeError, ValueError) as error:  # an extra may be missing
+    except (ImportError, OSError, LookupError, OverflowError, TypeError, ValueError) as error:
+        # ImportError: an extra may be missing
         print(f"medchain: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -13,9 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from medchain.errors import EncodingError
+from medchain.errors import EncodingError, MalformedProof
 
-__all__ = ["counted", "moment", "plain", "print_json", "print_lines", "printable", "read", "require"]
+__all__ = [
+    "counted",
+    "keep_evidence",
+    "moment",
+    "plain",
+    "print_json",
+    "print_lines",
+    "printable",
+    "read",
+    "require",
+]
 
 HEX = re.compile("[0-9a-f]{24,}")
 """Ids and hashes, which people tell apart by their beginnings; ``--json`` has them whole."""
@@ -65,6 +75,26 @@ def read(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise EncodingError(f"{path} has more than {limit} bytes")
     return data
+
+
+def keep_evidence(data: bytes) -> Path:
+    """Write the evidence of a fork into the current folder, if it is not there yet; nothing there is replaced."""
+    from medchain.transparency import Evidence
+
+    def facts(evidence: Evidence) -> object:  # ML-DSA-44 signs anew each time, so bytes do not tell
+        return evidence.first.origin, evidence.first.head, evidence.second.head, evidence.root
+
+    found = Evidence.parse(data)
+    stem, number = f"fork-{found.first.size}-{found.second.size}", 1
+    path = Path(f"{stem}.txt")
+    while path.exists():
+        with contextlib.suppress(MalformedProof, OSError):  # somebody else's file, or a folder
+            if facts(Evidence.parse(path.read_bytes())) == facts(found):
+                return path
+        number += 1
+        path = Path(f"{stem}-{number}.txt")
+    path.write_bytes(data)
+    return path
 
 
 def plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from medchain.storage.places import without_passwords
 
-__all__ = ["EPILOG", "PLACE", "PLACES", "Formatter", "Parser"]
+__all__ = ["EPILOG", "PLACE", "PLACES", "Formatter", "Parser", "port"]
 
 EPILOG = """\
 exit status: 0 it holds; 1 it does not; 2 wrong call or unreadable file; 130 interrupted
@@ -28,6 +28,13 @@ where chains lie:
   postgresql://user@host/db?schema=ehr  a schema in PostgreSQL (extra postgres). Its password comes from a file
                                         (~/.pgpass) or the environment (PGPASSWORD): other users see command lines
 """
+
+
+def port(text: str) -> int:
+    """A port to listen on, 0 for any."""
+    if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from medchain.cli.keys import add_wallet, wallet_of
-from medchain.cli.output import counted, print_json, print_lines, require
+from medchain.cli.output import counted, keep_evidence, print_json, print_lines, require
 from medchain.cli.parsing import EPILOG, PLACE, PLACES, Formatter
+from medchain.errors import Forked
 from medchain.storage.places import Place
 
 if TYPE_CHECKING:
@@ -42,6 +45,16 @@ def add_command(commands: Any) -> None:
     publish.add_argument(
         "--policy", type=Path, metavar="FILE", help="trust file that names the witnesses to ask"
     )
+    publish.add_argument(
+        "--unwitnessed",
+        action="store_true",
+        help="go on without witnesses, although what is published is cosigned",
+    )
+    publish.add_argument(
+        "--check",
+        action="store_true",
+        help="read what is published already; write what is missing or wrong",
+    )
     publish.add_argument("--trust", type=Path, metavar="FILE", help="write the readers' trust file here")
     publish.add_argument("--url", metavar="URL", help="where readers will find the log, for the trust file")
     publish.add_argument(
@@ -69,16 +82,31 @@ def add_command(commands: Any) -> None:
 
 def _publish(options: argparse.Namespace) -> int:
     from medchain.ledger.trust import Trust
-    from medchain.transparency import publication_trust, publish
+    from medchain.transparency import publish
 
     if (options.keystore is None) != (options.wallet is None):
         raise ValueError("--keystore goes with --wallet")
+    _check_apart(Place.parse(options.chain).folder, options.target)
     policy = Trust.load(options.policy) if options.policy else None
     with _opened(options) as chain, counted("publish") as progress:
-        done = publish(chain, _target(options.target), cosign=_cosign(chain, policy), progress=progress)
+        trust = _readers_trust(chain, policy, options.url)
+        try:
+            done = publish(
+                chain,
+                _target(options.target),
+                cosign=_cosign(chain, policy),
+                unwitnessed=options.unwitnessed,
+                check=options.check,
+                progress=progress,
+            )
+        except Forked as error:
+            try:
+                print(f"the evidence is kept in {keep_evidence(error.evidence)}", file=sys.stderr)
+            except OSError as trouble:  # the fork is the news, whatever else fails
+                print(f"the evidence cannot be kept here, try in another folder: {trouble}", file=sys.stderr)
+            raise
         if options.trust:
-            quorum = policy.quorum if policy else None
-            publication_trust(chain, quorum=quorum, url=options.url).save(options.trust)
+            trust.save(options.trust)
     shown = {
         "published": options.target,
         "origin": done.checkpoint.origin,
@@ -93,6 +121,12 @@ def _publish(options: argparse.Namespace) -> int:
     else:
         print_lines(shown, "")
     return 0
+
+
+def _check_apart(chain: Path | None, target: str) -> None:
+    """What is published is for everybody, and the folder of a chain for nobody."""
+    if chain is not None and "://" not in target and Path(target).resolve().is_relative_to(chain.resolve()):
+        raise ValueError(f"{target} lies in the chain's own folder: publish into another one")
 
 
 def _opened(options: argparse.Namespace) -> Chain:
@@ -113,14 +147,28 @@ def _target(place: str) -> Any:
     return connect(place, {})
 
 
+def _readers_trust(chain: Chain, policy: Trust | None, url: str | None) -> Trust:
+    """What readers need, with all that the policy says: its witnesses, names, URLs and further keys of the log."""
+    from medchain.transparency import publication_trust
+
+    trust: Trust = publication_trust(chain, quorum=policy.quorum if policy else None, url=url)
+    if policy is None:
+        return trust
+    if (policy.chain, policy.origin) != (trust.chain, trust.origin):
+        raise ValueError(f"the policy is for another chain, {policy.origin}, and the chain is {trust.origin}")
+    told = dict(zip(policy.log_keys, policy.urls, strict=True))
+    urls = {key: own or told.get(key) for key, own in zip(trust.log_keys, trust.urls, strict=True)}
+    urls = {**urls, **{key: place for key, place in told.items() if key not in urls}}
+    whole: Trust = evolve(trust, log_keys=tuple(urls), urls=tuple(urls.values()), names=policy.names)
+    return whole
+
+
 def _cosign(chain: Chain, policy: Trust | None) -> Any:
     """Asks the witnesses of a policy; None if it names none."""
     from medchain.transparency import cosign
 
     if policy is None or not policy.quorum.asks:
         return None
-    if policy.origin != chain.origin:
-        raise ValueError(f"the policy is for {policy.origin}, and the chain is {chain.origin}")
     return lambda checkpoint: cosign(checkpoint, policy.quorum, chain.prove_consistency)
 
 

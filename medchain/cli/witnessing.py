@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from medchain.cli.keys import add_wallet, wallet_of
 from medchain.cli.output import print_json
-from medchain.cli.parsing import EPILOG, Formatter
+from medchain.cli.parsing import EPILOG, Formatter, port
+from medchain.errors import MalformedProof
 
 if TYPE_CHECKING:
     from medchain.ledger.note import VerifierKey
@@ -46,7 +47,7 @@ def add_command(commands: Any) -> None:
         "--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on [127.0.0.1]"
     )
     witness.add_argument(
-        "--port", type=int, default=0, metavar="N", help="port to listen on [any that is free]"
+        "--port", type=port, default=0, metavar="N", help="port to listen on [any that is free]"
     )
     witness.add_argument("--prefix", default="", metavar="PATH", help="path before add-checkpoint [none]")
     witness.add_argument("--quiet", action="store_true", help="no line for each request on standard error")
@@ -56,16 +57,21 @@ def add_command(commands: Any) -> None:
 
 
 def _witness(options: argparse.Namespace) -> int:
-    from medchain.storage import SqliteStore
+    from medchain.storage import MemoryStore, SqliteStore
     from medchain.transparency import Witness, serve_witness, witness_signers
+    from medchain.transparency.serving import check_address
 
     logs = _logs(options.log)
     signers = witness_signers(wallet_of(options.keystore, options.wallet), options.name)
+    with MemoryStore() as trial:  # whatever can be refused is, before a memory begins
+        Witness.begin(trial, signers)
+        Witness(signers, logs, trial)
+    check_address(options.host, options.port, options.prefix)
     if not options.quiet:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     with SqliteStore(options.memory, create=options.new) as memory:
         if options.new:
-            Witness.begin(memory)
+            Witness.begin(memory, signers)
         witness = Witness(signers, logs, memory)
 
         def ready(url: str) -> None:
@@ -89,7 +95,12 @@ def _logs(texts: list[str]) -> dict[str, list[VerifierKey]]:
     logs: dict[str, list[VerifierKey]] = {}
     for text in texts:
         path = Path(text)
-        keys = Trust.load(path).log_keys if path.is_file() else (VerifierKey.parse(text),)
+        try:
+            keys = Trust.load(path).log_keys if path.is_file() else (VerifierKey.parse(text),)
+        except MalformedProof as error:
+            if path.is_file():
+                raise
+            raise ValueError(f"there is no file {text}, and it is no vkey: {error}") from error
         for key in keys:
             logs.setdefault(key.name, []).append(key)
     return logs

@@ -54,6 +54,7 @@ class VerifierKey:
     def __attrs_post_init__(self) -> None:
         if self.type not in KINDS or len(self.key) != self.kind.key_size:
             raise ValueError(f"no key of type 0x{self.type:02x} has {len(self.key)} bytes")
+        check_origin(self.name)
 
     @property
     def kind(self) -> Kind:
@@ -121,6 +122,9 @@ class NoteSigner:
     name: str
     private: SigningKey | CosignKey = field(repr=False)
     type: int = ED25519
+
+    def __attrs_post_init__(self) -> None:
+        check_origin(self.name)
 
     @classmethod
     def cosigner(cls, name: str, private: SigningKey | CosignKey) -> NoteSigner:

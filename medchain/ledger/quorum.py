@@ -6,6 +6,7 @@ Each name is a member once, so nobody counts twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
 from attrs import field, frozen
@@ -13,13 +14,22 @@ from attrs import field, frozen
 from medchain.ledger.cosignature import ED25519_COSIGNATURE, MLDSA44_COSIGNATURE
 from medchain.ledger.note import VerifierKey
 
-__all__ = ["MOST", "NONE", "Group", "Quorum", "Witness"]
+__all__ = ["MOST", "NONE", "Group", "Quorum", "Witness", "check_word"]
 
 NONE = "none"
 """The name that stands for no witness at all."""
 
 MOST = 64
 """How many logs, witnesses and groups a policy has at most; every implementation is to take 32 of each."""
+
+
+WORD = re.compile("[^\x00-\x20\x7f]+")
+
+
+def check_word(what: str, text: str) -> None:
+    """Refuse what would not be one word in a policy file: ValueError."""
+    if not WORD.fullmatch(text):
+        raise ValueError(f"{what} is one word without blanks or control characters: {text!r}")
 
 
 @frozen
@@ -39,6 +49,9 @@ class Witness:
     def __attrs_post_init__(self) -> None:
         if self.key.type not in (ED25519_COSIGNATURE, MLDSA44_COSIGNATURE):
             raise ValueError(f"the key of witness {self.name} is for {self.key.kind.name} signatures")
+        check_word("the name of a witness", self.name)
+        if self.url is not None:
+            check_word("the URL of a witness", self.url)
 
     def __str__(self) -> str:
         return f"witness {self.name} {self.key}" + (f" {self.url}" if self.url else "")
@@ -55,6 +68,7 @@ class Group:
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.threshold <= len(self.members):
             raise ValueError(f"group {self.name}: a threshold is from 1 to the number of members")
+        check_word("the name of a group", self.name)
 
     def __str__(self) -> str:
         return f"group {self.name} {self.threshold} {' '.join(self.members)}"

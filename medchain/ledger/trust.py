@@ -16,7 +16,7 @@ from medchain.errors import MalformedProof, UntrustedSigner
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.cosignature import ED25519_COSIGNATURE
 from medchain.ledger.note import VerifierKey, utf8_text
-from medchain.ledger.quorum import MOST, NONE, Group, Quorum, Witness
+from medchain.ledger.quorum import MOST, NONE, Group, Quorum, Witness, check_word
 from medchain.records import length, short
 
 __all__ = ["Trust", "Vouchers"]
@@ -79,6 +79,9 @@ class Trust:
             raise ValueError("a log is no witness of itself")
         if len(self.urls) != len(self.log_keys):
             raise ValueError("one place, or None, for each log key")
+        for url in self.urls:
+            if url is not None:
+                check_word("the URL of a log", url)
         for party, name in self.names.items():
             if len(party) != 32 or not name.isprintable() or name != " ".join(name.split()) or not name:
                 raise ValueError(f"not a name that can be shown: {name!r}")

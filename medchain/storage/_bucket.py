@@ -157,18 +157,20 @@ class Bucket:
         """
         return self._put(key, data, "overwrite", attributes)
 
-    def create(self, key: str, data: bytes) -> str | None:
+    def create(self, key: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str | None:
         """Store a small object where there is none.
 
         Raises:
             Conflict: there is one; perhaps this very call made it, and its answer was lost on the way.
             Unsupported: the store has no such write.
         """
-        return self._put(key, data, "create")
+        return self._put(key, data, "create", attributes)
 
-    def replace(self, key: str, data: bytes, tag: str | None) -> str | None:
+    def replace(
+        self, key: str, data: bytes, tag: str | None, attributes: Mapping[str, str] | None = None
+    ) -> str | None:
         """Store a small object in place of the one with that tag; raises as `create`."""
-        return self._put(key, data, {"e_tag": tag})
+        return self._put(key, data, {"e_tag": tag}, attributes)
 
     def _put(
         self, key: str, data: bytes, mode: Any, attributes: Mapping[str, str] | None = None

@@ -15,7 +15,7 @@ from medchain.transparency.target import Target, target_of
 __all__ = ["Publisher"]
 
 FINAL = (Forked, Rewound)
-"""What trying again does not mend."""
+"""Errors of medchain that trying again does not mend."""
 
 
 class Publisher:
@@ -34,7 +34,7 @@ class Publisher:
         chain, target, cosign: as for `publish`.
         every: seconds from the end of one turn to the next.
         on_error: called on the publisher's thread with what has gone wrong. The next turn tries again, except after
-            `Forked` and `Rewound`: then it has stopped.
+            `Forked`, `Rewound`, and what is no MedchainError, like a mistake in `cosign`: then it has stopped.
     """
 
     def __init__(
@@ -44,16 +44,16 @@ class Publisher:
         *,
         every: float = 60.0,
         cosign: Cosign | None = None,
-        on_error: Callable[[MedchainError], object] | None = None,
+        on_error: Callable[[Exception], object] | None = None,
     ) -> None:
-        if not every > 0:
+        if not 0 < every <= threading.TIMEOUT_MAX:
             raise ValueError(f"a publisher waits some seconds between two turns, not {every}")
         self._chain, self._target, self._cosign = chain, target_of(target), cosign
         self._every, self._on_error = every, on_error
         self._turn, self._end = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
         self.last: Publication | None = None
-        self.failure: MedchainError | None = None
+        self.failure: Exception | None = None
 
     def __repr__(self) -> str:
         state = f"{self.last.size} entries" if self.last else "nothing yet"
@@ -73,16 +73,14 @@ class Publisher:
 
     def _try(self) -> bool:
         """One turn, if anything has come; whether another may do better."""
-        if self.last is not None and self.failure is None and self.last.checkpoint.head == self._chain.head:
-            return True
         try:
-            self.now()
-        except MedchainError as error:
+            if self.last is None or self.failure is not None or self.last.checkpoint.head != self._chain.head:
+                self.now()
+        except Exception as error:
             self.failure = error
             if self._on_error is not None:
                 self._on_error(error)
-            return not isinstance(error, FINAL)
-        return True
+        return not _final(self.failure)
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, name="medchain-publisher", daemon=True)
@@ -94,5 +92,10 @@ class Publisher:
         self._end.set()
         if self._thread is not None:
             self._thread.join()
-        if not isinstance(self.failure, FINAL):
+        if not _final(self.failure):
             self._try()
+
+
+def _final(failure: Exception | None) -> bool:
+    """Whether trying again does not mend it."""
+    return failure is not None and (isinstance(failure, FINAL) or not isinstance(failure, MedchainError))

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from medchain.chain import Chain
-from medchain.errors import Forked, Rewound, StorageError, VerificationError
+from medchain.errors import Forked, NotWitnessed, Rewound, StorageError, VerificationError
 from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.layout import UNKNOWN
@@ -69,6 +69,8 @@ def publish(
     target: Target | str | os.PathLike[str] | Any,
     *,
     cosign: Cosign | None = None,
+    unwitnessed: bool = False,
+    check: bool = False,
     progress: Progress | None = None,
 ) -> Publication:
     """Bring a published log up to the chain's last signed block.
@@ -77,43 +79,69 @@ def publish(
         chain: open for writing, or for reading: then what its writer has signed last is published.
         target: a directory, or a store of obstore for a bucket.
         cosign: asks witnesses; without their consent no checkpoint is published.
+        unwitnessed: a checkpoint without cosignatures may replace one that has some. Readers who demand witnesses
+            then refuse the log.
+        check: read all that is published already, and write anew what is missing or wrong.
         progress: called as ``progress(entries published, entries in all)``.
 
     Raises:
         Forked: what is published there is signed, and of another history than this chain's; with the evidence.
         Rewound: more is published there than this chain has: it is an old copy.
         StorageError: the target cannot be written, holds another log, or the chain lacks what is to be published.
-        Locked: another process publishes there.
-        NotWitnessed: too few witnesses have cosigned.
+        Locked: another process publishes there, or has done so meanwhile.
+        NotWitnessed: too few witnesses have cosigned; or none was asked, and what is published has cosignatures.
     """
     place = target_of(target)
     with place.writing():
         archive = chain._archive
         checkpoint = chain.cosigned_checkpoint()
-        before = _published(chain, archive, place, checkpoint)
+        found = place.read(layout.CHECKPOINT, NOTE_LIMIT)
+        before = None if found is None else _published(chain, archive, found, checkpoint, place)
         old = 0 if before is None else before.size
         count = written = 0
-        for part in (*layout.entries(checkpoint.size, old), *layout.tiles(checkpoint.size, old)):
+        for part in (*_missing(archive, place, old if check else 0), *_parts(checkpoint.size, old)):
             data = _content(archive, part)
             place.write(part.path, data)
             count, written = count + 1, written + len(data)
             if progress is not None and part.level is None:
                 progress(min(part.start + part.width, checkpoint.size), checkpoint.size)
         if before is not None and cosign is None and _says_all(before, checkpoint):
-            return Publication(before, 0, 0)
+            place.settle()
+            return Publication(before, count, written)
         if cosign is not None:
             checkpoint = cosign(checkpoint)
+        if before is not None and not unwitnessed and _witnesses(before) and not _witnesses(checkpoint):
+            raise NotWitnessed(
+                f"what is published is cosigned by {', '.join(sorted(_witnesses(before)))}, and this would replace it"
+                " by a checkpoint without witnesses: give the policy (cosign=, --policy), or say that the log goes on"
+                " without them (unwitnessed=True, --unwitnessed)",
+                refusals={},
+            )
         place.settle()
-        place.write(layout.CHECKPOINT, bytes(checkpoint))
+        place.replace(layout.CHECKPOINT, bytes(checkpoint), found)
         place.settle()
         return Publication(checkpoint, count, written)
 
 
-def _published(chain: Chain, archive: Archive, place: Target, latest: Checkpoint) -> Checkpoint | None:
+def _parts(size: int, old: int = 0) -> Iterator[layout.Part]:
+    yield from layout.entries(size, old)
+    yield from layout.tiles(size, old)
+
+
+def _missing(archive: Archive, place: Target, size: int) -> Iterator[layout.Part]:
+    """What a log of `size` entries consists of and does not lie there as it should."""
+    for part in _parts(size):
+        wanted = _content(archive, part)
+        try:
+            lies = place.read(part.path, len(wanted)) == wanted
+        except StorageError:  # longer, or unreadable: writing it says what is the matter if it stays so
+            lies = False
+        if not lies:
+            yield part
+
+
+def _published(chain: Chain, archive: Archive, data: bytes, latest: Checkpoint, place: Target) -> Checkpoint:
     """The checkpoint that is published already, which must be one of this very log."""
-    data = place.read(layout.CHECKPOINT, NOTE_LIMIT)
-    if data is None:
-        return None
     try:
         before = Checkpoint.parse(data)
         chain.trust.verify(before)
@@ -138,6 +166,11 @@ def _says_all(before: Checkpoint, latest: Checkpoint) -> bool:
     """Whether what is published is of the same log and signed by the same keys; ML-DSA-44 signs anew each time."""
     old, new = ({(line.name, line.key_id) for line in each.note.signatures} for each in (before, latest))
     return before.head == latest.head and new <= old
+
+
+def _witnesses(checkpoint: Checkpoint) -> set[str]:
+    """Who has signed besides the log, by name."""
+    return {line.name for line in checkpoint.note.signatures} - {checkpoint.origin}
 
 
 def _content(archive: Archive, part: layout.Part) -> bytes:

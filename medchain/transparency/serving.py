@@ -23,7 +23,7 @@ from medchain.transparency.judging import TEXT, Verdict
 from medchain.transparency.requests import BadRequest, Gone, RequestHead, Wire
 from medchain.transparency.witness import Witness
 
-__all__ = ["WitnessServer", "serve_witness"]
+__all__ = ["WitnessServer", "check_address", "serve_witness"]
 
 IDLE, HEAD, BODY, ANSWER = 30.0, 10.0, 20.0, 10.0
 """Seconds that a connection may rest, and that a head, a body and taking an answer may take."""
@@ -57,11 +57,8 @@ class WitnessServer:
         prefix: str = "",
         connections: int = CONNECTIONS,
     ) -> None:
-        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-            raise ValueError(f"a prefix begins with a slash and does not end in one: {prefix!r}")
         self._witness, self._path = witness, f"{prefix}/{PATH}"
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, port), family=family, backlog=128)
+        self._listener = _listen(host, port, prefix)
         self._listener.settimeout(0.2)  # so often the thread looks whether it is to stop
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._listener.getsockname()[1]}{prefix}"
@@ -245,6 +242,18 @@ def _answer(status: int, body: bytes, *, keep: bool, kind: str = TEXT, more: str
         f"Connection: {'keep-alive' if keep else 'close'}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def _listen(host: str, port: int, prefix: str) -> socket.socket:
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise ValueError(f"a prefix begins with a slash and does not end in one: {prefix!r}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128)
+
+
+def check_address(host: str, port: int, prefix: str = "") -> None:
+    """Whether a `WitnessServer` could listen there now; raises as it would."""
+    _listen(host, port, prefix).close()
 
 
 def serve_witness(

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from medchain.errors import StorageError
-from medchain.storage._bucket import Bucket, name_of
+from medchain.errors import Locked, StorageError
+from medchain.ledger.note import NOTE_LIMIT
+from medchain.storage._bucket import Bucket, Conflict, Unsupported, name_of
 from medchain.storage._files import fsync_directory, remove_leftovers
 from medchain.storage._guard import guarded
 from medchain.storage.lock import FileLock
@@ -34,6 +35,15 @@ class Target(ABC):
     @abstractmethod
     def write(self, path: str, data: bytes) -> None:
         """Put a file there, whole, in place of what there is."""
+
+    def replace(self, path: str, data: bytes, before: bytes | None) -> None:
+        """Put a file in place of what was read there; Locked if meanwhile something else is there."""
+        if self.read(path, NOTE_LIMIT) != before:
+            raise self._outrun(path)
+        self.write(path, data)
+
+    def _outrun(self, path: str) -> Locked:
+        return Locked(f"somebody else has written {path} in {self!r} meanwhile; try again")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -115,7 +125,11 @@ class DirectoryTarget(Target):
 
 
 class BucketTarget(Target):
-    """A bucket, or a prefix in one, by a store of obstore (extra ``s3``). One publisher at a time: it has no lock."""
+    """A bucket, or a prefix in one, by a store of obstore (extra ``s3``).
+
+    It has no lock. Of two publishers the slower one finds the checkpoint changed, and stops: the write is conditional
+    on the tag of what was read. A store that has no such write is read once more just before.
+    """
 
     def __init__(self, store: Any) -> None:
         self._bucket = Bucket(store, name_of(store))
@@ -128,7 +142,25 @@ class BucketTarget(Target):
         return None if found is None else found[0]
 
     def write(self, path: str, data: bytes) -> None:
-        self._bucket.put(path, data, attributes=_MUTABLE if path == CHECKPOINT else _IMMUTABLE)
+        self._bucket.put(path, data, _attributes(path))
+
+    def replace(self, path: str, data: bytes, before: bytes | None) -> None:
+        found = self._bucket.fetch(path, len(before or b""))
+        now, tag = found or (None, None)
+        if (found is None) != (before is None) or now != before:
+            raise self._outrun(path)
+        try:
+            if found is None:
+                self._bucket.create(path, data, _attributes(path))
+            else:
+                self._bucket.replace(path, data, tag, _attributes(path))
+        except Unsupported:
+            self.write(path, data)
+        except Conflict:
+            if (
+                self.read(path, NOTE_LIMIT) != data
+            ):  # else it was this very call, whose answer was lost on the way
+                raise self._outrun(path) from None
 
     def settle(self) -> None:
         """A write has returned when it is durable."""
@@ -136,6 +168,10 @@ class BucketTarget(Target):
 
 _MUTABLE = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-cache"}
 _IMMUTABLE = {"Content-Type": "application/octet-stream", "Cache-Control": "max-age=31536000, immutable"}
+
+
+def _attributes(path: str) -> dict[str, str]:
+    return _MUTABLE if path == CHECKPOINT else _IMMUTABLE
 
 
 def target_of(place: Target | str | os.PathLike[str] | Any) -> Target:

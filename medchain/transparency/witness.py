@@ -7,6 +7,7 @@ itself.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 import weakref
@@ -32,7 +33,7 @@ __all__ = ["CLOCK_SLACK", "Cosigned", "Witness", "witness_signers"]
 CLOCK_SLACK = 60
 """By how many seconds a witness's clock may step back without stopping its cosigning."""
 
-FORMAT_KEY, FORMAT = b"witness-format", b"1"
+FORMAT_KEY, FORMAT, KEYS = b"witness-format", b"1", b"witness-keys"
 LATEST, FORK = b"witness-latest/", b"witness-fork/"
 LONGEST_ORIGIN = 255
 
@@ -81,12 +82,12 @@ class Witness:
     Args:
         signers: who cosigns; one signature line each.
         logs: keys of the logs that it watches, by origin.
-        store: its memory, begun by `Witness.begin`. Nobody else may write there.
+        store: its memory, begun by `Witness.begin` for these keys. Nobody else may write there.
         clock: gives the time, in seconds since the epoch.
 
     Raises:
-        StorageError: the store is not a witness's memory. An empty one is none: it may have been lost, and cosigning
-            goes on only from where it stopped.
+        StorageError: the store is not a witness's memory, or that of other keys. An empty one is none: it may have
+            been lost, and cosigning goes on only from where it stopped.
     """
 
     def __init__(
@@ -102,11 +103,16 @@ class Witness:
         self._store, self._clock = store, clock
         self._check_arguments()
         _check_format(store)
+        _check_keys(store, self._signers)
         self._lock = _lock_of(store)
 
     @staticmethod
-    def begin(store: Store) -> None:
+    def begin(store: Store, signers: Iterable[NoteSigner]) -> None:
         """Make an empty store the memory of a new witness, whose keys have never cosigned anything.
+
+        Args:
+            store: empty.
+            signers: all that will ever cosign with this memory.
 
         Raises:
             StorageError: the store is not empty.
@@ -116,6 +122,7 @@ class Witness:
                 raise StorageError("the store is not empty: a new witness begins with nothing")
             batch = Batch()
             batch.put(FORMAT_KEY, FORMAT)
+            batch.put(KEYS, b"".join(sorted(_fingerprint(signer.key) for signer in signers)))
             store.commit(batch)
 
     @property
@@ -193,8 +200,10 @@ class Witness:
     def _own_lines(self, request: AddCheckpoint) -> bytes:
         """The checkpoint with the log's signatures alone, which `admit` has verified."""
         known = {(key.name, key.id) for key in self._logs[request.origin]}
-        own = [line for line in request.note.signatures if (line.name, line.key_id) in known]
-        return bytes(Note(request.note.text, tuple(own)))
+        own = {
+            (line.name, line.key_id): line for line in request.note.signatures
+        }  # one by each key is enough
+        return bytes(Note(request.note.text, tuple(line for who, line in own.items() if who in known)))
 
     def _read(self, kind: type[T], what: bytes, origin: str) -> T | None:
         data = self._store.get(what + origin.encode())
@@ -245,6 +254,22 @@ def _check_format(store: Store) -> None:
         )
     if written != FORMAT:
         raise NewerFormat("the memory of the witness was written by a newer version")
+
+
+def _fingerprint(key: VerifierKey) -> bytes:
+    return hashlib.sha256(str(key).encode()).digest()
+
+
+def _check_keys(store: Store, signers: Iterable[NoteSigner]) -> None:
+    """With the memory of others, keys could contradict what they have cosigned elsewhere."""
+    written = store.get(KEYS) or b""
+    begun = {written[at : at + 32] for at in range(0, len(written), 32)}
+    for signer in signers:
+        if _fingerprint(signer.key) not in begun:
+            raise StorageError(
+                f"the store is the memory of other keys than {signer.name}+{signer.key.id.hex()}: a witness goes on"
+                " with the memory that was begun for its keys"
+            )
 
 
 def _checkpoint(data: bytes) -> Checkpoint:

@@ -27,7 +27,7 @@ COSIGNER = NoteSigner.cosigner("w.example/ed25519", SigningKey(b"\x01" * 32))
 @pytest.fixture
 def witness() -> Witness:
     store = MemoryStore()
-    Witness.begin(store)
+    Witness.begin(store, [COSIGNER])
     return Witness([COSIGNER], {SIGNER.name: [SIGNER.key]}, store)
 
 

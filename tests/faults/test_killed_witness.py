@@ -124,7 +124,7 @@ def stored(place: Place) -> Head | None:
 def test_a_killed_witness_says_nothing_that_contradicts_it(tmp_path: Path, start: Start, kind: str) -> None:
     place, history, chance = Place(kind, tmp_path / "memory"), History(), random.Random(kind)
     with place.open() as store:
-        Witness.begin(store)
+        Witness.begin(store, [CLASSIC, QUANTUM])
     for number in range(ROUNDS):
         process = start(f"store = {place.code()}" + SCRIPT + "hear()", tmp_path, TESTS)
         url = hear(process)
@@ -173,7 +173,7 @@ def test_killed_between_storing_and_signing(tmp_path: Path, start: Start, kind: 
     """The worst moment, hit each time: the larger size is remembered, and the smaller one is never cosigned again."""
     place, history = Place(kind, tmp_path / "memory"), History()
     with place.open() as store:
-        Witness.begin(store)
+        Witness.begin(store, [CLASSIC, QUANTUM])
     log = Log()
     for number in range(3):
         old, log = len(log.leaves), log.grow(str(number))

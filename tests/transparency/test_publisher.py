@@ -10,7 +10,7 @@ import pytest
 from ledger.counting import Add
 from ledger.world import World
 
-from medchain.errors import MedchainError, NotWitnessed, Rewound
+from medchain.errors import NotWitnessed, Rewound
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.transparency import Publisher
 
@@ -28,7 +28,7 @@ class Counted:
     """A `cosign` that counts, fails while it is told to, and says when it was asked."""
 
     def __init__(self) -> None:
-        self.error: MedchainError | None = None
+        self.error: Exception | None = None
         self.asked = threading.Semaphore(0)
 
     def __call__(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -76,15 +76,17 @@ def test_errors_are_told_and_tried_again(world: World, tmp_path: Path) -> None:
     with publisher:
         assert told.acquire(timeout=SOON)
         assert told.acquire(timeout=SOON)
-        assert publisher.failure is cosign.error
+        failure = publisher.failure
+        assert failure is cosign.error
         cosign.error = None
     assert publisher.failure is None
     assert published(tmp_path) == world.chain.head.size
 
 
-def test_what_trying_again_does_not_mend_stops_it(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [Rewound("an old copy"), RuntimeError("a mistake")])
+def test_what_trying_again_does_not_mend_stops_it(world: World, tmp_path: Path, error: Exception) -> None:
     cosign, told = Counted(), threading.Semaphore(0)
-    cosign.error = Rewound("an old copy")
+    cosign.error = error
     publisher = Publisher(
         world.chain, tmp_path, every=0.005, cosign=cosign, on_error=lambda _: told.release()
     )
@@ -96,6 +98,6 @@ def test_what_trying_again_does_not_mend_stops_it(world: World, tmp_path: Path) 
 
 
 def test_a_turn_takes_time(world: World, tmp_path: Path) -> None:
-    for every in (0, -1, float("nan")):
+    for every in (0, -1, float("nan"), float("inf"), 1e300):
         with pytest.raises(ValueError, match="seconds"):
             Publisher(world.chain, tmp_path, every=every)

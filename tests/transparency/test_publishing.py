@@ -11,15 +11,17 @@ import pytest
 from attrs import evolve
 from ledger.counting import Add, Counting
 from ledger.world import CONTRACTS, Clock, World, wallet
+from transparency.witnesses import CLASSIC
 
 import medchain as mc
 from medchain.chain import Chain
 from medchain.errors import Forked, Locked, NotWitnessed, Rewound, StorageError
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.merkle import LogTree
+from medchain.storage._bucket import Conflict
 from medchain.transparency import Evidence, publication_trust, publish
 from medchain.transparency.layout import Part, entries, tiles, unpack
-from medchain.transparency.target import DirectoryTarget
+from medchain.transparency.target import BucketTarget, DirectoryTarget
 
 
 @pytest.fixture
@@ -203,6 +205,115 @@ def test_witnesses_come_before_the_checkpoint(world: World, tmp_path: Path) -> N
     done = publish(world.chain, tmp_path, cosign=agreed)
     assert done.checkpoint.note.signatures[:2] == asked[0].note.signatures
     assert len(Checkpoint.parse((tmp_path / "checkpoint").read_bytes()).note.signatures) == 3
+
+
+def test_witnesses_are_not_lost_by_oversight(world: World, tmp_path: Path) -> None:
+    def cosigned(checkpoint: Checkpoint) -> Checkpoint:
+        return evolve(
+            checkpoint, note=checkpoint.note.signed_with(CLASSIC.sign(checkpoint.note.text, 1_790_000_000))
+        )
+
+    first = publish(world.chain, tmp_path, cosign=cosigned).checkpoint
+    assert publish(world.chain, tmp_path).checkpoint == first  # nothing is new, and nothing is replaced
+    grow(world, 1)
+    for forgotten in (None, lambda checkpoint: checkpoint):
+        with pytest.raises(NotWitnessed, match=r"by w.example/1, .*unwitnessed=True"):
+            publish(world.chain, tmp_path, cosign=forgotten)
+    assert Checkpoint.parse((tmp_path / "checkpoint").read_bytes()) == first
+    assert len(publish(world.chain, tmp_path, unwitnessed=True).checkpoint.note.signatures) == 2
+    grow(world, 1)
+    publish(world.chain, tmp_path)  # once is enough
+
+
+class Unconditional:
+    """A bucket that has no conditional writes."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def put(self, key: str, data: bytes, *, mode: Any, **more: Any) -> Any:
+        if mode != "overwrite":
+            raise NotImplementedError
+        return self.store.put(key, data, mode=mode, **more)
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_bucket_is_never_rolled_back(world: World, conditional: bool, begun: bool) -> None:
+    """Another publishes more while this one asks its witnesses."""
+    bucket = pytest.importorskip("obstore.store").MemoryStore()
+    if not conditional:
+        bucket = Unconditional(bucket)
+    if begun:
+        publish(world.chain, bucket)
+    grow(world, 1)
+
+    def slow(checkpoint: Checkpoint) -> Checkpoint:
+        grow(world, 3)
+        publish(world.chain, bucket)
+        return checkpoint
+
+    with pytest.raises(Locked, match="meanwhile"):
+        publish(world.chain, bucket, cosign=slow)
+    assert Checkpoint.parse(bytes(bucket.get("checkpoint").bytes())).head == world.chain.head
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_bucket_changes_just_before_the_write(
+    world: World, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading it again and writing; and an answer that is lost is no conflict."""
+    bucket = pytest.importorskip("obstore.store").MemoryStore()
+    target = BucketTarget(bucket)
+    before = b"old" if begun else None
+    if before:
+        target.write("checkpoint", before)
+    fetch = target._bucket.fetch
+
+    def read_and_lose(*arguments: Any) -> Any:
+        found = fetch(*arguments)
+        bucket.put("checkpoint", b"other")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target._bucket, "fetch", read_and_lose)
+        with pytest.raises(Locked, match="meanwhile"):
+            target.replace("checkpoint", b"new", before)
+    with monkeypatch.context() as patch:
+        patch.setattr(target._bucket, "create", lambda *_: (_ for _ in ()).throw(Conflict("409")))
+        patch.setattr(target._bucket, "replace", lambda *_: (_ for _ in ()).throw(Conflict("409")))
+        target.replace("checkpoint", b"other", b"other")
+
+
+def test_a_directory_is_looked_at_again(tmp_path: Path) -> None:
+    target = DirectoryTarget(tmp_path)
+    with target.writing():
+        target.write("checkpoint", b"other")
+        with pytest.raises(Locked, match="meanwhile"):
+            target.replace("checkpoint", b"new", b"old")
+
+
+def test_what_was_deleted_or_damaged_comes_back(world: World, tmp_path: Path) -> None:
+    grow(world, 300)
+    publish(world.chain, tmp_path)
+    whole = files(tmp_path)
+    names = sorted(whole.keys() - {"checkpoint"})
+    for number, change in enumerate((b"", b"short", b"longer than it was" * 1000)):
+        lost, wrong = names[number : number + 2]
+        (tmp_path / lost).unlink()
+        (tmp_path / wrong).write_bytes(change)
+        assert publish(world.chain, tmp_path).files == 0
+        done = publish(world.chain, tmp_path, check=True)
+        assert (done.files, done.bytes) == (2, len(whole[lost]) + len(whole[wrong]))
+        assert files(tmp_path) == whole
+    assert publish(world.chain, tmp_path, check=True).files == 0
+    (tmp_path / names[0]).unlink()
+    grow(world, 1)
+    publish(world.chain, tmp_path, check=True)
+    assert whole.items() - {("checkpoint", whole["checkpoint"])} <= files(tmp_path).items()
 
 
 def test_what_stands_in_the_way(world: World, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from stores import FILES, Place
 from transparency.witnesses import CLASSIC, NOW, ORIGIN, QUANTUM, Clock, Log, begun, numbered, watching
 
@@ -125,7 +126,7 @@ class TestMemory:
     def test_a_restart(self, tmp_path: Path, kind: str) -> None:
         place = Place(kind, tmp_path / "memory")
         with place.open() as store:
-            Witness.begin(store)
+            Witness.begin(store, [CLASSIC, QUANTUM])
             assert ask(watching(LOG, store), LOG, 0, 7).status == 200
         with place.open() as store:
             witness = watching(LOG, store)
@@ -133,14 +134,16 @@ class TestMemory:
             assert ask(witness, LOG, 7, 9).status == 200
 
     def test_it_is_stored_before_it_is_signed(self) -> None:
-        store, seen = begun(), []
+        store, seen = MemoryStore(), []
 
         class Spy(SigningKey):
             def sign(self, message: bytes) -> bytes:
                 seen.append(store.get(LATEST + ORIGIN.encode()))
                 return super().sign(message)
 
-        witness = watching(LOG, store, [NoteSigner.cosigner("w", Spy(bytes(32)))])
+        spy = NoteSigner.cosigner("w", Spy(bytes(32)))
+        begun(store, [spy])
+        witness = watching(LOG, store, [spy])
         for old, size in ((0, 7), (7, 9)):
             assert ask(witness, LOG, old, size).status == 200
             assert seen[-1] == store.get(LATEST + ORIGIN.encode())
@@ -157,7 +160,7 @@ class TestMemory:
                 super()._commit(batch)
 
         store = Full()
-        Witness.begin(store)
+        Witness.begin(store, [CLASSIC, QUANTUM])
         witness = watching(LOG, store)
         ask(witness, LOG, 0, 7)
         store.full = True
@@ -173,7 +176,32 @@ class TestMemory:
     def test_only_an_empty_store_becomes_one(self) -> None:
         store = begun()
         with pytest.raises(StorageError, match="not empty"):
-            Witness.begin(store)
+            Witness.begin(store, [CLASSIC, QUANTUM])
+
+    def test_the_memory_of_others(self) -> None:
+        """Mixed up folders: keys go on with the memory that was begun for them, and may be fewer, never others."""
+        store = begun()
+        watching(LOG, store, [QUANTUM])
+        for other in (
+            NoteSigner.cosigner("w.example/2", CLASSIC.private),
+            NoteSigner.cosigner("w.example/1", SigningKey(b"\x09" * 32)),
+        ):
+            with pytest.raises(StorageError, match=f"other keys than {other.name}"):
+                watching(LOG, store, [QUANTUM, other])
+
+    def test_repeated_lines_are_kept_once(self) -> None:
+        store = begun()
+        witness = watching(LOG, store)
+        assert ask(witness, LOG, 0, 7).status == 200
+        short = witness.latest(ORIGIN)
+        checkpoint = LOG.checkpoint(7)
+        lines = checkpoint.note.signatures
+        often = evolve(checkpoint, note=checkpoint.note.signed_with(*lines * 10))
+        assert witness.add_checkpoint(bytes(AddCheckpoint.of(often, 7, ())))[0].status == 200
+        long = witness.latest(ORIGIN)
+        assert short is not None
+        assert long is not None
+        assert len(long.note) == len(short.note) < 3600
 
     def test_a_newer_memory(self) -> None:
         store = MemoryStore()

@@ -73,10 +73,10 @@ class Clock:
         return self.now
 
 
-def begun(store: Store | None = None) -> Store:
+def begun(store: Store | None = None, signers: Iterable[NoteSigner] = (CLASSIC, QUANTUM)) -> Store:
     """The memory of a new witness."""
     store = store or MemoryStore()
-    Witness.begin(store)
+    Witness.begin(store, signers)
     return store
 
 
@@ -87,4 +87,5 @@ def watching(
     clock: Clock | None = None,
 ) -> Witness:
     """A witness of a log."""
-    return Witness(signers, {log.origin: log.keys}, store or begun(), clock=clock or Clock())
+    signers = tuple(signers)
+    return Witness(signers, {log.origin: log.keys}, store or begun(None, signers), clock=clock or Clock())

@@ -519,7 +519,7 @@ class Killed(BaseException):
 def test_a_killed_follower_goes_on(
     long: Published, tmp_path: Path, contracts: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medchain.transparency.published.RUN", 64)
+    monkeypatch.setattr("medchain.transparency.fetching.RUN", 64)
     size = long.world.chain.head.size
     commits = 0
     for _ in range(400):

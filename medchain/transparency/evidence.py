@@ -48,19 +48,21 @@ class Evidence:
         return cls(first, second, root, proof)
 
     def verify(self, trust: Trust) -> tuple[VerifierKey, ...]:
-        """The keys that are convicted: those of the log that `trust` believes, or its witnesses, that signed both.
+        """The keys that are convicted, those of the log before witnesses.
+
+        The log answers for all its keys that `trust` believes: each checkpoint is signed by one of them, and whichever
+        signed either is convicted. A witness answers for its own: one key has cosigned both.
 
         Raises:
-            UntrustedSigner: no known key has signed both, or they are another log's.
+            UntrustedSigner: neither the log nor any witness has signed both, or they are another log's.
             VerificationError: a signature or the proof is wrong, or the two do not contradict each other.
         """
         first, second = self.first, self.second
         if first.origin != trust.origin or second.origin != trust.origin:
             raise UntrustedSigner(f"the evidence is about {first.origin!r}, trusted is {trust.origin!r}")
-        keys = (*trust.log_keys, *(witness.key for witness in trust.quorum.witnesses))
-        signers = [key for key in first.note.verified_by(keys) if key in second.note.verified_by(keys)]
+        signers = self._signers(trust)
         if not signers:
-            raise UntrustedSigner("no key that is known has signed both checkpoints")
+            raise UntrustedSigner("neither the log nor a witness that is known has signed both checkpoints")
         if first.root == self.root:
             raise VerificationError("the checkpoints do not contradict each other: they are of one history")
         if first.size == 0 and self.root != EMPTY_ROOT:
@@ -69,7 +71,17 @@ class Evidence:
             )
         if first.size:
             self.proof.verify(old=Head(first.size, self.root), new=second.head)
-        return tuple(signers)
+        return signers
+
+    def _signers(self, trust: Trust) -> tuple[VerifierKey, ...]:
+        """Who has signed both: the log by any of its keys, a witness by the same."""
+        watching = tuple(witness.key for witness in trust.quorum.witnesses)
+        keys = (*trust.log_keys, *watching)
+        one, other = (set(each.note.verified_by(keys)) for each in (self.first, self.second))
+        log = [key for key in trust.log_keys if key in one | other]
+        if one.isdisjoint(log) or other.isdisjoint(log):
+            log = []
+        return (*log, *(key for key in watching if key in one & other))
 
     @classmethod
     def parse(cls, data: str | bytes) -> Evidence:

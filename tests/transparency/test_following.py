@@ -25,10 +25,11 @@ from medchain.errors import (
     VerificationError,
 )
 from medchain.ledger.entry import Entry, Header, parse_leaf
+from medchain.ledger.note import Note
 from medchain.ledger.trust import Trust
-from medchain.merkle import Head
+from medchain.merkle import Head, LogTree
 from medchain.storage import MemoryStore
-from medchain.transparency import PublishedLog, layout, publish
+from medchain.transparency import PublishedLog, layout, publication_trust, publish
 from medchain.transparency.evidence import Evidence
 from medchain.transparency.source import DirectorySource
 
@@ -392,6 +393,21 @@ def test_a_fork_of_the_same_size_or_a_smaller_one(
         with pytest.raises(Forked) as caught:
             log.update()
         check(caught.value.evidence, published.trust)
+
+
+def test_a_fork_signed_by_another_key_of_the_log_is_caught(published: Published, tmp_path: Path) -> None:
+    chain, bad = published.world.chain, fork(published)
+    with PublishedLog(published.folder, publication_trust(chain), tmp_path / "copy") as log:
+        log.update()
+        publish_leaves(published, bad, published.folder)
+        head = LogTree(bad).head
+        said = mc.Checkpoint.text(chain.origin, head)
+        assert chain.cosigner is not None
+        other = mc.Checkpoint(chain.origin, head, Note(said, (chain.cosigner.sign(said, 1_800_000_000),)))
+        (published.folder / layout.CHECKPOINT).write_bytes(bytes(other))
+        with pytest.raises(Forked) as caught:
+            log.update()
+        assert Evidence.parse(caught.value.evidence).verify(log.trust) == log.trust.log_keys
 
 
 def test_less_than_before_is_a_rewound_log(published: Published, tmp_path: Path) -> None:

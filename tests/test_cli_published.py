@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 import medchain as mc
 from medchain import testing
@@ -21,7 +22,7 @@ from medchain.keys import keystore
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.quorum import Quorum
 from medchain.ledger.quorum import Witness as Named
-from medchain.transparency import Evidence, witness_signers
+from medchain.transparency import Evidence, publication_trust, publish, witness_signers
 
 PASSWORD = "pw"
 
@@ -198,6 +199,32 @@ def test_evidence_convicts(place: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run(capsys, "verify", "fork", "--trust", "log.trust")[0] == 1
 
 
+def test_evidence_against_a_witness_does_not_name_the_log(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever has a witness's key can write such a file, about a log that has signed nothing."""
+    from transparency.test_evidence import LOG, TRUST, WITNESS, evidence
+
+    evolve(TRUST, quorum=Quorum.of(1, Named("w", WITNESS.key))).save("log.trust")
+    (place / "fork").write_bytes(bytes(evidence(5, 9, WITNESS)))
+    status, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust")
+    assert status == 0
+    assert "a fork" not in out
+    assert "log.example has signed" not in out
+    assert "w.example contradicts itself" in out
+    assert f"w.example+{WITNESS.key.id.hex()}\n" in out
+    _, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust", "--json")
+    shown = json.loads(out)
+    assert (shown["what"], shown["log_convicted"]) == ("contradiction of a witness", False)
+    assert shown["convicts"] == [str(WITNESS.key)]
+    (place / "fork").write_bytes(bytes(evidence(5, 9, LOG, WITNESS)))
+    _, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust")
+    assert "verified: a fork. log.example has signed" in out
+    assert "w.example has cosigned both" in out
+    _, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust", "--json")
+    assert (json.loads(out)["what"], json.loads(out)["log_convicted"]) == ("fork", True)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "completion", shell)
@@ -221,13 +248,30 @@ def test_follow_and_audit(place: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert run(capsys, "publish", "chain", "log", "--trust", "readers.trust")[0] == 0
     status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--json")
     assert status == 0
-    assert (json.loads(out)["size"], json.loads(out)["added"]) == (1, 1)
+    assert (json.loads(out)["size"], json.loads(out)["new_leaves"]) == (1, 1)
     status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust")
     assert (status, "clinic.example/ehr" in out) == (0, True)
     status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--audit")
     assert (status, "clinic.example/ehr" in out) == (0, True)
     status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--audit", "--json")
     assert (status, json.loads(out)["origin"]) == (0, "clinic.example/ehr")
+
+
+def test_what_follow_says_is_short(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A count of leaves is no moment, and a key is a name and an id; programs get whole keys."""
+    with mc.Chain.open("chain") as chain:
+        publish(chain, "log")
+        trust = publication_trust(chain)
+    trust.save("readers.trust")
+    status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust")
+    assert status == 0
+    assert "new leaves  1\n" in out
+    assert "1970" not in out
+    (key,) = trust.verify(mc.Checkpoint.parse((place / "log" / "checkpoint").read_bytes())).log
+    assert f"{key.name}+{key.id.hex()}\n" in out
+    assert str(key) not in out
+    _, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--json")
+    assert json.loads(out)["signed_by"] == [str(key)]
 
 
 def test_follow_refuses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medchain.cli.output import counted, print_json, print_lines
+from medchain.cli.output import counted, named, print_json, print_lines
 from medchain.cli.parsing import EPILOG, Formatter
 
 if TYPE_CHECKING:
@@ -98,14 +98,17 @@ def _described(log: PublishedLog, update: Any) -> dict[str, Any]:
         "origin": update.checkpoint.origin,
         "size": update.checkpoint.size,
         "root": update.checkpoint.root.hex(),
-        "added": update.added,
-        "signed_by": [str(key) for key in vouchers.log],
-        "witnesses": [str(key) for key in vouchers.witnesses],
+        "new_leaves": update.added,
+        "signed_by": list(vouchers.log),
+        "witnesses": list(vouchers.witnesses),
     }
 
 
 def _show(shown: dict[str, Any], as_json: bool) -> None:
+    keys: dict[str, Any] = {
+        name: [(str if as_json else named)(key) for key in shown[name]] for name in ("signed_by", "witnesses")
+    }
     if as_json:
-        print_json(shown)
+        print_json(shown | keys)
     else:
-        print_lines({key: value for key, value in shown.items() if value != []}, "")
+        print_lines({key: value for key, value in (shown | keys).items() if value != []}, "")

@@ -11,11 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medchain.errors import EncodingError
 
-__all__ = ["counted", "moment", "plain", "print_json", "print_lines", "printable", "read", "require"]
+if TYPE_CHECKING:
+    from medchain.ledger.note import VerifierKey
+
+__all__ = ["counted", "moment", "named", "plain", "print_json", "print_lines", "printable", "read", "require"]
 
 HEX = re.compile("[0-9a-f]{24,}")
 """Ids and hashes, which people tell apart by their beginnings; ``--json`` has them whole."""
@@ -108,6 +111,11 @@ def one_line(key: str, value: Any) -> str:
 def printable(text: str) -> str:
     """`text` without what a terminal would obey: whoever wrote a log or a proof may have put anything there."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def named(key: VerifierKey) -> str:
+    """Name and id of a key. A whole one takes up to 1,800 characters; ``--json`` has that."""
+    return f"{key.name}+{key.id.hex()}"
 
 
 def moment(milliseconds: int) -> str:

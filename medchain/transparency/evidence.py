@@ -116,8 +116,23 @@ class Evidence:
 
     @property
     def summary(self) -> str:
-        """What it shows, in one line."""
+        """What it shows, in one line, if the log is among those that it convicts."""
+        return f"{self.first.origin} has signed {self._histories}"
+
+    def summary_for(self, trust: Trust) -> str:
+        """What it shows, in one line, with the names of those that it convicts. Raises as `verify`."""
+        convicted = self.verify(trust)
+        names = ", ".join(dict.fromkeys(key.name for key in convicted if key not in trust.log_keys))
+        if any(key in trust.log_keys for key in convicted):
+            return self.summary + (f"; {names} has cosigned both" if names else "")
         return (
-            f"{self.first.origin} has signed size {self.first.size} with root {self.first.root.hex()[:12]}…, and size "
+            f"{names} contradicts itself: it has cosigned {self._histories}. "
+            f"{self.first.origin} has not signed both and is not convicted"
+        )
+
+    @property
+    def _histories(self) -> str:
+        return (
+            f"size {self.first.size} with root {self.first.root.hex()[:12]}…, and size "
             f"{self.second.size} of a log whose root at {self.first.size} is {self.root.hex()[:12]}…"
         )

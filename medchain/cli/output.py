@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medchain._text import printable
 from medchain.errors import EncodingError
 
 if TYPE_CHECKING:
@@ -106,11 +107,6 @@ def one_line(key: str, value: Any) -> str:
         return moment(value)
     text = str(value)
     return f"{text[:16]}…" if HEX.fullmatch(text) else text
-
-
-def printable(text: str) -> str:
-    """`text` without what a terminal would obey: whoever wrote a log or a proof may have put anything there."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def named(key: VerifierKey) -> str:

@@ -18,7 +18,7 @@ from attrs import evolve, field, frozen
 
 from medchain._opening import registry_of
 from medchain._proving import entry_index, prove_entry
-from medchain.errors import Forked, Rewound, StorageError, VerificationError
+from medchain.errors import Forked, Rewound, StorageError, Unreachable, VerificationError
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract
 from medchain.ledger.note import NOTE_LIMIT
@@ -175,7 +175,8 @@ class PublishedLog:
         if known is None:
             return
         if checkpoint.size < known.size:
-            self._compare_smaller(checkpoint)
+            if self._compare_smaller(checkpoint) is None:
+                self._compare_between(checkpoint, tree)
             raise Rewound(
                 f"{self.source.name} shows {checkpoint.size} entries, and has shown {known.size}: an old copy of the"
                 " log, or one from a cache"
@@ -195,6 +196,21 @@ class PublishedLog:
         if mine.root != checkpoint.root:
             self._convict(Evidence.of(checkpoint, held, mine.root, proof))
         return proof
+
+    def _compare_between(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
+        """That a checkpoint goes on from the copy, though it is smaller than one for which an update was broken off.
+
+        Where its tiles are missing nothing is known of it but that the log shows less.
+        """
+        held = self._copy.checkpoint
+        if held is None:
+            return
+        try:
+            root, proof = tree.root_at(held.size), tree.prove_consistency(held.size)
+        except (VerificationError, Unreachable):
+            return
+        if root != held.root:
+            self._convict(Evidence.of(held, checkpoint, root, proof))
 
     def _convict(self, evidence: Evidence) -> None:
         """Keep evidence of a fork, and stop."""

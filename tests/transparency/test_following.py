@@ -591,6 +591,35 @@ def test_a_log_that_forks_while_an_update_is_broken_off_is_convicted(
     check(caught.value.evidence, published.trust)
 
 
+def test_a_fork_between_the_copy_and_an_update_that_was_broken_off_is_convicted(
+    published: Published, tmp_path: Path
+) -> None:
+    """It is smaller than what was shown last, and larger than what is here."""
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy") as log:
+        log.update()
+        held = log.head
+        published.send(4)
+        leaves = published.leaves()
+        publish_leaves(published, leaves, tmp_path / "broken")
+        shutil.rmtree(tmp_path / "broken" / "tile" / "entries")
+        log.source = DirectorySource(tmp_path / "broken")
+        with pytest.raises(VerificationError, match="missing"):
+            log.update()
+        publish_leaves(published, leaves[:-4], tmp_path / "old")
+        log.source = DirectorySource(tmp_path / "old")
+        with pytest.raises(Rewound):
+            log.update()
+        shutil.rmtree(tmp_path / "old" / "tile")
+        with pytest.raises(Rewound):
+            log.update()
+        publish_leaves(published, fork(published)[:-4], tmp_path / "fork")
+        log.source = DirectorySource(tmp_path / "fork")
+        with pytest.raises(Forked) as caught:
+            log.update()
+        evidence = check(caught.value.evidence, published.trust)
+        assert (evidence.first.head, evidence.second.size) == (held, len(leaves) - 4)
+
+
 def test_a_damaged_copy_is_found(published: Published) -> None:
     from medchain.storage.api import Batch
 

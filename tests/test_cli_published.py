@@ -282,6 +282,9 @@ def test_follow_refuses(place: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (status, "UntrustedSigner" in err) == (1, True)
     status, _, err = run(capsys, "follow", "log", "copy2", "--trust", "trust", "--every", "1", "--audit")
     assert (status, "--audit reports once" in err) == (2, True)
+    for never in ("nan", "inf", "-1", "0"):
+        status, _, err = run(capsys, "follow", "log", "copy2", "--trust", "trust", "--every", never)
+        assert (status, "seconds" in err, err.count("\n")) == (2, True, 1)
     status, _, err = run(capsys, "follow", "http://127.0.0.1:9/", "copy3", "--trust", "trust")
     assert (status, "Unreachable" in err) == (1, True)
     entries = place / "log" / "tile" / "entries" / "000.p" / "1"

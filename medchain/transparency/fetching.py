@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import chain
@@ -21,13 +21,17 @@ RUN, RUN_BYTES = 4_096, 8 << 20
 
 
 def fetched_runs(
-    source: Source, tree: PublishedTree, start: int
+    source: Source, tree: PublishedTree, start: int, go_on: Callable[[], object]
 ) -> Generator[tuple[list[bytes], bytes], None, None]:
-    """The leaves from index `start` on with their hashes, checked, some thousand at a time."""
+    """The leaves from index `start` on with their hashes, checked, some thousand at a time.
+
+    `go_on` is called after each bundle; what it raises breaks the fetching off.
+    """
     leaves: list[bytes] = []
     hashes, size = bytearray(), 0
     with closing(_bundles(source, tree, start)) as bundles:
         for part, (found, hashed) in bundles:
+            go_on()
             skip = max(0, start - part.start)
             leaves += found[skip:]
             hashes += hashed[32 * skip :]

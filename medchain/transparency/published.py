@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -133,6 +134,10 @@ class PublishedLog:
             Unreachable: the server has not answered as it should.
             StorageError: the directory or the copy cannot be read or written.
         """
+        return self._update(progress, lambda: None)
+
+    def _update(self, progress: Progress | None, go_on: Callable[[], object]) -> Update:
+        """`update`, broken off between two files by what `go_on` raises."""
         with self._lock:
             self._expect_no_fork()
             checkpoint = self._fetch_checkpoint()
@@ -142,7 +147,7 @@ class PublishedLog:
             if self._copy.size < checkpoint.size:
                 tree.check_border()
                 self._copy.begin(checkpoint)
-                with closing(fetched_runs(self.source, tree, self._copy.size)) as runs:
+                with closing(fetched_runs(self.source, tree, self._copy.size, go_on)) as runs:
                     for leaves, hashes in runs:
                         self._copy.add(leaves, hashes)
                         if progress is not None:
@@ -239,13 +244,15 @@ class PublishedLog:
     ) -> LogFollowing:
         """Update again and again, on a thread of its own, until it is stopped or the log has broken its word.
 
+        Raises ValueError if `every` is no number of seconds that can pass.
+
         Args:
             callback: called with each update that has added something.
             every: seconds from the end of one update to the next.
             on_trouble: called with what has gone wrong and may be right the next time: an unreachable server, files
                 that do not fit. What stops it for good is in `LogFollowing.error`.
         """
-        return LogFollowing(self.update, callback, every, on_trouble)
+        return LogFollowing(partial(self._update, None), callback, every, on_trouble)
 
     # What is here.
 

@@ -685,5 +685,38 @@ def test_a_fork_stops_following(published: Published, tmp_path: Path) -> None:
         with log.follow(lambda update: 1 / 0, every=0.01) as following:
             assert following.wait(30)
         assert isinstance(following.error, ZeroDivisionError)
-        with pytest.raises(ValueError, match="seconds"):
-            log.follow(every=0)
+        for never in (0, -1, float("nan"), float("inf"), 1e300):
+            with pytest.raises(ValueError, match="seconds"):
+                log.follow(every=never)
+
+
+def test_stopping_breaks_an_update_off(long: Published, tmp_path: Path) -> None:
+    """It does not wait for all that is published, and what has come is no error."""
+    first, going = threading.Event(), threading.Event()
+
+    class Slow(DirectorySource):
+        bundles = 0
+
+        def read(self, path: str, limit: int) -> bytes | None:
+            if "entries" in path:
+                self.bundles += 1
+                first.set()
+                assert going.wait(30)
+            return super().read(path, limit)
+
+    with PublishedLog(Slow(long.folder), long.trust, tmp_path / "copy") as log:
+        following = log.follow(every=0.01)
+        assert first.wait(30)
+        stopper = threading.Thread(target=following.stop)
+        stopper.start()
+        while not following._stopping.is_set():
+            pass
+        going.set()
+        stopper.join(30)
+        assert not following.running
+        assert (following.error, following.trouble) == (None, None)
+        assert isinstance(log.source, Slow)
+        assert log.source.bundles == 1
+        assert log.size == 0
+        log.update()
+        assert log.head == long.world.chain.head

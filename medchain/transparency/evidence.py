@@ -73,6 +73,11 @@ class Evidence:
             self.proof.verify(old=Head(first.size, self.root), new=second.head)
         return signers
 
+    def verify_log(self, trust: Trust) -> None:
+        """That the log is among those that are convicted. Raises as `verify`; UntrustedSigner if a witness alone is."""
+        if not any(key in trust.log_keys for key in self.verify(trust)):
+            raise UntrustedSigner("it convicts a witness alone: the log has not signed both checkpoints")
+
     def _signers(self, trust: Trust) -> tuple[VerifierKey, ...]:
         """Who has signed both: the log by any of its keys, a witness by the same."""
         watching = tuple(witness.key for witness in trust.quorum.witnesses)

@@ -27,13 +27,12 @@ from medchain.ledger.quorum import Quorum
 from medchain.ledger.tables import Table, TableView
 from medchain.ledger.trust import Trust
 from medchain.merkle import ConsistencyProof, Head, InclusionProof
-from medchain.storage._files import write_file
-from medchain.storage._guard import guarded
 from medchain.storage.api import Store
 from medchain.storage.memory import MemoryStore
 from medchain.storage.places import Place
 from medchain.transparency import layout
 from medchain.transparency.auditing import LogAudit, audit_copy
+from medchain.transparency.beside import Beside
 from medchain.transparency.copy import Copy, copy_in
 from medchain.transparency.entries import LoggedEntry, read_entries
 from medchain.transparency.evidence import Evidence
@@ -47,9 +46,6 @@ __all__ = ["PublishedLog", "Update"]
 
 V = TypeVar("V")
 Progress = Callable[[int, int], object]
-
-EVIDENCE = "fork-*.txt"
-"""How files with evidence are called, beside the copy."""
 
 
 @frozen
@@ -83,8 +79,9 @@ class PublishedLog:
             rows, too, and `Chain.open` reads it. Without, outcomes and state are what the log says they are.
 
     Raises:
-        StorageError: the store holds something else, or a copy that was made in the other way; or cannot be opened.
-        MalformedProof: a trust file, or kept evidence, is malformed.
+        StorageError: the store holds something else, or a copy that was made in the other way; or cannot be opened; or
+            evidence beside it does not convict this log.
+        MalformedProof: a trust file is malformed.
         ValueError: a URL or a place is none.
     """
 
@@ -99,16 +96,16 @@ class PublishedLog:
         self.source = source_of(source)
         self.trust = trust if isinstance(trust, Trust) else Trust.load(trust)
         registry = None if contracts is None else registry_of(contracts)
-        self._folder: Path | None = None
+        folder: Path | None = None
         if store is not None and not isinstance(store, Store):
             place = Place.parse(store)
-            self._folder = place.folder
+            folder = place.folder
             store = place.open(create=True)
         self._store = MemoryStore() if store is None else store
         self._lock = threading.Lock()
         try:
             self._copy: Copy = copy_in(self._store, self.trust, registry)
-            self._evidence = self._kept_evidence()
+            self._beside = Beside(folder, self.trust)
         except BaseException:
             self._store.close()
             raise
@@ -142,7 +139,7 @@ class PublishedLog:
             self._expect_no_fork()
             checkpoint = self._fetch_checkpoint()
             tree = PublishedTree(self.source, checkpoint.head)
-            self._compare(checkpoint, tree)
+            self._compare_or_keep(checkpoint, tree)
             before = self.size
             if self._copy.size < checkpoint.size:
                 tree.check_border()
@@ -158,10 +155,10 @@ class PublishedLog:
             return Update(before, checkpoint)
 
     def _expect_no_fork(self) -> None:
-        if self._evidence is not None:
+        if self.evidence is not None:
             raise Forked(
-                f"this log has forked, so its copy grows no more: {self._evidence.summary}",
-                evidence=bytes(self._evidence),
+                f"this log has forked, so its copy grows no more: {self.evidence.summary}",
+                evidence=bytes(self.evidence),
             )
 
     def _fetch_checkpoint(self) -> Checkpoint:
@@ -173,6 +170,17 @@ class PublishedLog:
         if checkpoint.size == 0:
             raise VerificationError("a checkpoint of an empty log: this one begins with its genesis")
         return checkpoint
+
+    def _compare_or_keep(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
+        """`_compare` with all that was signed before; what cannot be compared is kept, for it may be half of a fork."""
+        try:
+            self._compare(checkpoint, tree)
+            self._settle_unproved(checkpoint, tree)
+        except (Forked, Rewound):
+            raise
+        except (VerificationError, Unreachable):
+            self._beside.keep_unproved(checkpoint)
+            raise
 
     def _compare(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
         """That a signed checkpoint goes on from the one that was seen last. Raises as `update`."""
@@ -213,27 +221,24 @@ class PublishedLog:
         try:
             root, proof = tree.root_at(held.size), tree.prove_consistency(held.size)
         except (VerificationError, Unreachable):
+            self._beside.keep_unproved(checkpoint)
             return
         if root != held.root:
             self._convict(Evidence.of(held, checkpoint, root, proof))
 
     def _convict(self, evidence: Evidence) -> None:
         """Keep evidence of a fork, and stop."""
-        evidence.verify(self.trust)
-        self._evidence = evidence
-        if self._folder is not None:
-            name = EVIDENCE.replace("*", f"{evidence.first.size}-{evidence.second.size}")
-            with guarded(f"keep evidence of a fork in {self._folder}"):
-                write_file(self._folder / name, bytes(evidence))
+        self._beside.convict(evidence)
         self._expect_no_fork()
 
-    def _kept_evidence(self) -> Evidence | None:
-        """What an earlier run has found."""
-        if self._folder is None:
-            return None
-        with guarded(f"read evidence in {self._folder}"):
-            found = [path.read_bytes() for path in sorted(self._folder.glob(EVIDENCE))]
-        return Evidence.parse(found[0]) if found else None
+    def _settle_unproved(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
+        """Whether `checkpoint` goes on from those of which that could not be said: a fork shows itself, late."""
+        for name, kept in list(self._beside.unproved.items()):
+            if kept.size <= checkpoint.size:
+                root = tree.root_at(kept.size)
+                if root != kept.root:
+                    self._convict(Evidence.of(kept, checkpoint, root, tree.prove_consistency(kept.size)))
+                self._beside.drop_unproved(name)
 
     def follow(
         self,
@@ -269,7 +274,21 @@ class PublishedLog:
     @property
     def evidence(self) -> Evidence | None:
         """What convicts the log of a fork, if one was seen."""
-        return self._evidence
+        return self._beside.evidence
+
+    @property
+    def evidence_file(self) -> Path | None:
+        """Where that lies; None if nothing was seen, or the copy is in no folder."""
+        return self._beside.evidence_file
+
+    @property
+    def unproved(self) -> tuple[Checkpoint, ...]:
+        """Signed checkpoints of which the log has withheld whether they go on from the copy, at most 16.
+
+        They lie beside the copy, too, as ``unproved-….txt``. Others can `compare` them; a later update that shows what
+        they are convicts the log, or removes them.
+        """
+        return tuple(self._beside.unproved.values())
 
     @property
     def size(self) -> int:
@@ -277,7 +296,7 @@ class PublishedLog:
         return 0 if self.checkpoint is None else self.checkpoint.size
 
     def __repr__(self) -> str:
-        state = "forked" if self._evidence else f"{self.size} leaves"
+        state = "forked" if self.evidence else f"{self.size} leaves"
         return f"<PublishedLog {self.trust.origin} {state}, from {self.source.name}>"
 
     def entries(self, *, contract: str | None = None, since: int = 0) -> Iterator[LoggedEntry]:
@@ -331,7 +350,7 @@ class PublishedLog:
             VerificationError: the trust file no longer accepts the checkpoint of the copy.
             StorageError: nothing is here yet.
         """
-        return audit_copy(self._copy, self._expect_checkpoint(), self._evidence, progress, gap)
+        return audit_copy(self._copy, self._expect_checkpoint(), self.evidence, progress, gap)
 
     def growth(self) -> Growth:
         """How the log has grown, as a picture: ``str`` is an SVG. StorageError if nothing is here yet."""

@@ -25,9 +25,10 @@ from medchain.errors import (
     VerificationError,
 )
 from medchain.ledger.entry import Entry, Header, parse_leaf
-from medchain.ledger.note import Note
+from medchain.ledger.note import Note, NoteSigner
+from medchain.ledger.quorum import Quorum, Witness
 from medchain.ledger.trust import Trust
-from medchain.merkle import Head, LogTree
+from medchain.merkle import ConsistencyProof, Head, LogTree
 from medchain.storage import MemoryStore
 from medchain.transparency import PublishedLog, layout, publication_trust, publish
 from medchain.transparency.evidence import Evidence
@@ -609,15 +610,107 @@ def test_a_fork_between_the_copy_and_an_update_that_was_broken_off_is_convicted(
         log.source = DirectorySource(tmp_path / "old")
         with pytest.raises(Rewound):
             log.update()
+        assert log.unproved == ()
         shutil.rmtree(tmp_path / "old" / "tile")
         with pytest.raises(Rewound):
             log.update()
+        assert [each.size for each in log.unproved] == [len(leaves) - 4]
         publish_leaves(published, fork(published)[:-4], tmp_path / "fork")
         log.source = DirectorySource(tmp_path / "fork")
         with pytest.raises(Forked) as caught:
             log.update()
         evidence = check(caught.value.evidence, published.trust)
         assert (evidence.first.head, evidence.second.size) == (held, len(leaves) - 4)
+
+
+def withheld(published: Published, head: Head, folder: Path) -> mc.Checkpoint:
+    """A checkpoint without any tile."""
+    folder.mkdir()
+    signed = checkpoint_of(published, head)
+    (folder / layout.CHECKPOINT).write_bytes(bytes(signed))
+    return signed
+
+
+def test_half_of_a_fork_is_kept_until_the_other_half_comes(published: Published, tmp_path: Path) -> None:
+    """A log that signs a fork and withholds its tiles has still signed it."""
+    published.send(2)
+    leaves = published.leaves()
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy") as log:
+        log.update()
+        honest = withheld(published, LogTree(leaves).head, tmp_path / "late")
+        liar = withheld(published, Head(len(leaves), b"\7" * 32), tmp_path / "fork")
+        for folder in ("late", "fork", "fork"):
+            log.source = DirectorySource(tmp_path / folder)
+            with pytest.raises(VerificationError, match="missing"):
+                log.update()
+        assert log.unproved == (honest, liar)
+    kept = list((tmp_path / "copy").glob("unproved-*.txt"))
+    assert {path.read_bytes() for path in kept} == {bytes(honest), bytes(liar)}
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy") as log:
+        assert set(log.unproved) == {honest, liar}
+        published.grow(1)
+        with pytest.raises(Forked) as caught:
+            log.update()
+        assert check(caught.value.evidence, published.trust).first == liar
+        assert log.evidence_file is not None
+        assert log.evidence_file.read_bytes() == caught.value.evidence
+
+
+def test_what_was_only_late_is_forgotten(published: Published, tmp_path: Path) -> None:
+    published.send(2)
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy") as log:
+        log.update()
+        withheld(published, LogTree(published.leaves()).head, tmp_path / "late")
+        log.source = DirectorySource(tmp_path / "late")
+        with pytest.raises(VerificationError, match="missing"):
+            log.update()
+        published.grow(1)
+        log.source = DirectorySource(published.folder)
+        log.update()
+        assert log.unproved == ()
+        assert list((tmp_path / "copy").glob("unproved-*.txt")) == []
+        for number in range(20):
+            folder = tmp_path / str(number)
+            withheld(published, Head(900 + number, bytes(32)), folder)
+            log.source = DirectorySource(folder)
+            with pytest.raises(VerificationError, match="missing"):
+                log.update()
+        assert len(log.unproved) == 16
+
+
+def test_kept_files_are_verified(published: Published, tmp_path: Path) -> None:
+    """What somebody has put beside a copy stops it only if it convicts the log."""
+    copy = tmp_path / "copy"
+    with PublishedLog(published.folder, published.trust, copy) as log:
+        log.update()
+    one, two = published.sign(published.leaves()), published.sign(fork(published))
+    framed = bytes(Evidence.of(one, two, two.root, ConsistencyProof(one.size, two.size, ())))
+    for name, data in (
+        ("fork-1-2.txt", framed.replace(published.trust.origin.encode(), b"x.example/y")),
+        ("fork-1-2.txt", framed.replace(b"root ", b"root AAAA")),
+        ("fork-1-2.txt", b"nothing"),
+        ("unproved-1-2.txt", bytes(one).replace(published.trust.origin.encode(), b"x.example/y")),
+    ):
+        (copy / name).write_bytes(data)
+        with pytest.raises(StorageError, match=name):
+            PublishedLog(published.folder, published.trust, copy)
+        (copy / name).unlink()
+    signer = NoteSigner.cosigner("w.example", published.person.log_key(bytes(32)))
+    trust = evolve(published.trust, quorum=Quorum.of(1, Witness("w", signer.key)))
+    (copy / "fork-1-2.txt").write_bytes(framed)
+    (copy / "unproved-1-2.txt").write_bytes(bytes(one))
+    with PublishedLog(published.folder, trust, copy) as log:  # nobody need have witnessed what convicts
+        assert log.evidence is not None
+        assert log.unproved == (one,)
+    lines = [each.note.signed_with(signer.sign(each.note.text, 7)).signatures[-1:] for each in (one, two)]
+    alone = [
+        evolve(each, note=evolve(each.note, signatures=line))
+        for each, line in zip((one, two), lines, strict=True)
+    ]
+    framed = bytes(Evidence.of(*alone, two.root, ConsistencyProof(one.size, two.size, ())))
+    (copy / "fork-1-2.txt").write_bytes(framed)
+    with pytest.raises(StorageError, match="witness alone"):
+        PublishedLog(published.folder, trust, copy)
 
 
 def test_a_damaged_copy_is_found(published: Published) -> None:

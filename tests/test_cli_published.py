@@ -274,6 +274,21 @@ def test_what_follow_says_is_short(place: Path, capsys: pytest.CaptureFixture[st
     assert json.loads(out)["signed_by"] == [str(key)]
 
 
+def test_follow_names_the_evidence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from transparency.logs import Published, publish_leaves
+    from transparency.test_following import fork
+
+    published = Published.make(place / "pub")
+    published.trust.save("log.trust")
+    assert run(capsys, "follow", "pub", "copy", "--trust", "log.trust")[0] == 0
+    publish_leaves(published, fork(published), place / "pub")
+    for every in ([], [], ["--every", "1"]):
+        status, _, err = run(capsys, "follow", "pub", "copy", "--trust", "log.trust", *every)
+        assert status == 1
+        named = err.split("the evidence is in ")[1].split("\n")[0]
+        assert run(capsys, "verify", named, "--trust", "log.trust")[0] == 0
+
+
 def test_follow_refuses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "publish", "chain", "log")[0] == 0
     with mc.Chain.in_memory(origin="clinic.example/ehr") as other:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +54,7 @@ def _follow(options: argparse.Namespace) -> int:
 
     if options.every is not None and options.audit:
         raise ValueError("--audit reports once; --every goes on")
-    with PublishedLog(options.source, options.trust, options.copy) as log:
+    with PublishedLog(options.source, options.trust, options.copy) as log, _evidence_named(log):
         if options.every is not None:
             return _go_on(log, options)
         with counted("follow") as progress:
@@ -61,6 +63,19 @@ def _follow(options: argparse.Namespace) -> int:
             return _audit(log, options.json)
         _show(_described(log, update), options.json)
     return 0
+
+
+@contextlib.contextmanager
+def _evidence_named(log: PublishedLog) -> Iterator[None]:
+    """Say where the evidence is, if there is a fork."""
+    from medchain.errors import Forked
+
+    try:
+        yield
+    except Forked:
+        if log.evidence_file is not None:
+            print(f"medchain: the evidence is in {log.evidence_file}", file=sys.stderr)
+        raise
 
 
 def _go_on(log: PublishedLog, options: argparse.Namespace) -> int:

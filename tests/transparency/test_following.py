@@ -32,7 +32,9 @@ from medchain.merkle import ConsistencyProof, Head, LogTree
 from medchain.storage import MemoryStore
 from medchain.transparency import PublishedLog, layout, publication_trust, publish
 from medchain.transparency.evidence import Evidence
+from medchain.transparency.fetching import fetched_runs
 from medchain.transparency.source import DirectorySource
+from medchain.transparency.tree import PublishedTree
 
 BOTH = pytest.mark.parametrize("contracts", [None, CONTRACTS], ids=["leaves", "executed"])
 
@@ -813,3 +815,41 @@ def test_stopping_breaks_an_update_off(long: Published, tmp_path: Path) -> None:
         assert log.size == 0
         log.update()
         assert log.head == long.world.chain.head
+
+
+def test_stopping_waits_for_no_file_that_was_not_asked_for(published: Published, tmp_path: Path) -> None:
+    """Those that are fetched at once end; the threads that fetch them begin no others."""
+    leaves = [b"%d" % number for number in range(10 * layout.WIDTH)]
+    head = publish_leaves(published, leaves, tmp_path / "wide").head
+    both, going, stopped = threading.Barrier(3), threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    class Slow(DirectorySource):
+        parallel = 2
+
+        def read(self, path: str, limit: int) -> bytes | None:
+            if "entries" in path:
+                asked.append(path)
+                if len(asked) <= 2:
+                    both.wait(30)
+                assert going.wait(30)
+            return super().read(path, limit)
+
+    def go_on() -> None:
+        if stopped.is_set():
+            raise KeyError("stopped")
+
+    def stop() -> None:
+        both.wait(30)
+        stopped.set()
+        going.set()
+
+    source = Slow(tmp_path / "wide")
+    tree = PublishedTree(source, head)
+    tree.check_border()
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(KeyError, match="stopped"):
+        list(fetched_runs(source, tree, 0, go_on))
+    stopper.join(30)
+    assert len(asked) == 2

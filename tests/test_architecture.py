@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "medchain"
 
 FLOORS = [
     "errors",
+    "_text",
     "_lazy",
     "_native",
     "encoding",

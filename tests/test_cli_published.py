@@ -23,7 +23,7 @@ from medchain.keys import keystore
 from medchain.ledger.note import VerifierKey
 from medchain.ledger.quorum import Quorum
 from medchain.ledger.quorum import Witness as Named
-from medchain.transparency import Evidence, publication_trust, witness_signers
+from medchain.transparency import Evidence, publication_trust, publish, witness_signers
 
 PASSWORD = "pw"
 
@@ -316,6 +316,32 @@ def test_evidence_convicts(place: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run(capsys, "verify", "fork", "--trust", "log.trust")[0] == 1
 
 
+def test_evidence_against_a_witness_does_not_name_the_log(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever has a witness's key can write such a file, about a log that has signed nothing."""
+    from transparency.test_evidence import LOG, TRUST, WITNESS, evidence
+
+    evolve(TRUST, quorum=Quorum.of(1, Named("w", WITNESS.key))).save("log.trust")
+    (place / "fork").write_bytes(bytes(evidence(5, 9, WITNESS)))
+    status, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust")
+    assert status == 0
+    assert "a fork" not in out
+    assert "log.example has signed" not in out
+    assert "w.example contradicts itself" in out
+    assert f"w.example+{WITNESS.key.id.hex()}\n" in out
+    _, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust", "--json")
+    shown = json.loads(out)
+    assert (shown["what"], shown["log_convicted"]) == ("contradiction of a witness", False)
+    assert shown["convicts"] == [str(WITNESS.key)]
+    (place / "fork").write_bytes(bytes(evidence(5, 9, LOG, WITNESS)))
+    _, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust")
+    assert "verified: a fork. log.example has signed" in out
+    assert "w.example has cosigned both" in out
+    _, out, _ = run(capsys, "verify", "fork", "--trust", "log.trust", "--json")
+    assert (json.loads(out)["what"], json.loads(out)["log_convicted"]) == ("fork", True)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "completion", shell)
@@ -382,13 +408,45 @@ def test_follow_and_audit(place: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert run(capsys, "publish", "chain", "log", "--trust", "readers.trust")[0] == 0
     status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--json")
     assert status == 0
-    assert (json.loads(out)["size"], json.loads(out)["added"]) == (1, 1)
+    assert (json.loads(out)["size"], json.loads(out)["new_leaves"]) == (1, 1)
     status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust")
     assert (status, "clinic.example/ehr" in out) == (0, True)
     status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--audit")
     assert (status, "clinic.example/ehr" in out) == (0, True)
     status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--audit", "--json")
     assert (status, json.loads(out)["origin"]) == (0, "clinic.example/ehr")
+
+
+def test_what_follow_says_is_short(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A count of leaves is no moment, and a key is a name and an id; programs get whole keys."""
+    with mc.Chain.open("chain") as chain:
+        publish(chain, "log")
+        trust = publication_trust(chain)
+    trust.save("readers.trust")
+    status, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust")
+    assert status == 0
+    assert "new leaves  1\n" in out
+    assert "1970" not in out
+    (key,) = trust.verify(mc.Checkpoint.parse((place / "log" / "checkpoint").read_bytes())).log
+    assert f"{key.name}+{key.id.hex()}\n" in out
+    assert str(key) not in out
+    _, out, _ = run(capsys, "follow", "log", "copy", "--trust", "readers.trust", "--json")
+    assert json.loads(out)["signed_by"] == [str(key)]
+
+
+def test_follow_names_the_evidence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from transparency.logs import Published, publish_leaves
+    from transparency.test_following import fork
+
+    published = Published.make(place / "pub")
+    published.trust.save("log.trust")
+    assert run(capsys, "follow", "pub", "copy", "--trust", "log.trust")[0] == 0
+    publish_leaves(published, fork(published), place / "pub")
+    for every in ([], [], ["--every", "1"]):
+        status, _, err = run(capsys, "follow", "pub", "copy", "--trust", "log.trust", *every)
+        assert status == 1
+        named = err.split("the evidence is in ")[1].split("\n")[0]
+        assert run(capsys, "verify", named, "--trust", "log.trust")[0] == 0
 
 
 def test_follow_refuses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -399,6 +457,9 @@ def test_follow_refuses(place: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (status, "UntrustedSigner" in err) == (1, True)
     status, _, err = run(capsys, "follow", "log", "copy2", "--trust", "trust", "--every", "1", "--audit")
     assert (status, "--audit reports once" in err) == (2, True)
+    for never in ("nan", "inf", "-1", "0"):
+        status, _, err = run(capsys, "follow", "log", "copy2", "--trust", "trust", "--every", never)
+        assert (status, "seconds" in err, err.count("\n")) == (2, True, 1)
     status, _, err = run(capsys, "follow", "http://127.0.0.1:9/", "copy3", "--trust", "trust")
     assert (status, "Unreachable" in err) == (1, True)
     entries = place / "log" / "tile" / "entries" / "000.p" / "1"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medchain.cli.output import counted, print_json, print_lines
+from medchain.cli.output import counted, named, print_json, print_lines
 from medchain.cli.parsing import EPILOG, Formatter
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def _follow(options: argparse.Namespace) -> int:
 
     if options.every is not None and options.audit:
         raise ValueError("--audit reports once; --every goes on")
-    with PublishedLog(options.source, options.trust, options.copy) as log:
+    with PublishedLog(options.source, options.trust, options.copy) as log, _evidence_named(log):
         if options.every is not None:
             return _go_on(log, options)
         with counted("follow") as progress:
@@ -61,6 +63,19 @@ def _follow(options: argparse.Namespace) -> int:
             return _audit(log, options.json)
         _show(_described(log, update), options.json)
     return 0
+
+
+@contextlib.contextmanager
+def _evidence_named(log: PublishedLog) -> Iterator[None]:
+    """Say where the evidence is, if there is a fork."""
+    from medchain.errors import Forked
+
+    try:
+        yield
+    except Forked:
+        if log.evidence_file is not None:
+            print(f"medchain: the evidence is in {log.evidence_file}", file=sys.stderr)
+        raise
 
 
 def _go_on(log: PublishedLog, options: argparse.Namespace) -> int:
@@ -98,14 +113,17 @@ def _described(log: PublishedLog, update: Any) -> dict[str, Any]:
         "origin": update.checkpoint.origin,
         "size": update.checkpoint.size,
         "root": update.checkpoint.root.hex(),
-        "added": update.added,
-        "signed_by": [str(key) for key in vouchers.log],
-        "witnesses": [str(key) for key in vouchers.witnesses],
+        "new_leaves": update.added,
+        "signed_by": list(vouchers.log),
+        "witnesses": list(vouchers.witnesses),
     }
 
 
 def _show(shown: dict[str, Any], as_json: bool) -> None:
+    keys: dict[str, Any] = {
+        name: [(str if as_json else named)(key) for key in shown[name]] for name in ("signed_by", "witnesses")
+    }
     if as_json:
-        print_json(shown)
+        print_json(shown | keys)
     else:
-        print_lines({key: value for key, value in shown.items() if value != []}, "")
+        print_lines({key: value for key, value in (shown | keys).items() if value != []}, "")

@@ -11,14 +11,19 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from medchain._text import printable
 from medchain.errors import EncodingError, MalformedProof
+
+if TYPE_CHECKING:
+    from medchain.ledger.note import VerifierKey
 
 __all__ = [
     "counted",
     "keep_evidence",
     "moment",
+    "named",
     "plain",
     "print_json",
     "print_lines",
@@ -135,9 +140,9 @@ def one_line(key: str, value: Any) -> str:
     return f"{text[:16]}…" if HEX.fullmatch(text) else text
 
 
-def printable(text: str) -> str:
-    """`text` without what a terminal would obey: whoever wrote a log or a proof may have put anything there."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def named(key: VerifierKey) -> str:
+    """Name and id of a key. A whole one takes up to 1,800 characters; ``--json`` has that."""
+    return f"{key.name}+{key.id.hex()}"
 
 
 def moment(milliseconds: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medchain.cli.leaves import described
-from medchain.cli.output import moment, plain, print_json, print_lines, read
+from medchain.cli.output import moment, named, plain, print_json, print_lines, printable, read
 from medchain.cli.parsing import EPILOG, Formatter
 
 __all__ = ["add_command"]
@@ -81,20 +81,23 @@ def _convict(data: bytes, trust: Any, as_json: bool) -> int:
     from medchain.transparency.evidence import Evidence
 
     evidence = Evidence.parse(data)
-    keys = [str(key) for key in evidence.verify(trust)]
+    keys = evidence.verify(trust)
+    by_log = any(key in trust.log_keys for key in keys)
     shown = {
         "verified": True,
-        "what": "fork",
+        "what": "fork" if by_log else "contradiction of a witness",
+        "log_convicted": by_log,
+        "summary": evidence.summary_for(trust),
         "origin": evidence.first.origin,
         "first": {"size": evidence.first.size, "root": evidence.first.root.hex()},
         "second": {"size": evidence.second.size, "root": evidence.second.root.hex()},
-        "convicts": keys,
+        "convicts": [str(key) for key in keys],
     }
     if as_json:
         print_json(shown)
     else:
-        print(f"verified: a fork. {evidence.summary}")
-        print_lines({"convicts": keys})
+        print(printable(f"verified: {'a fork' if by_log else 'a false witness'}. {shown['summary']}"))
+        print_lines({"convicts": [named(key) for key in keys]})
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Self, TypeAlias
 
 from attrs import evolve
 
+from medchain._text import printable
 from medchain.errors import MedchainError, NotWitnessed, Unreachable
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.note import Note, NoteSignature, VerifierKey
@@ -236,4 +237,4 @@ def _with_lines(checkpoint: Checkpoint, lines: Sequence[NoteSignature]) -> Check
 def _said(body: bytes) -> str:
     """What a refusal says, fit to be shown."""
     text = str(body[:200], errors="replace").strip()
-    return "".join(letter if letter.isprintable() else "?" for letter in text) or "no reason given"
+    return printable(text) or "no reason given"

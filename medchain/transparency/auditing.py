@@ -10,6 +10,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from medchain._native import leaf_hashes, root_of_hashes
+from medchain._text import printable
 from medchain.errors import InvalidBlock
 from medchain.ledger.archive import Archive
 from medchain.ledger.checkpoint import Checkpoint
@@ -159,7 +160,7 @@ class LogAudit:
         lines += [""] + [
             f"{count:>13,}  {contract} {code}" for (contract, code), count in sorted(self.outcomes.items())
         ]
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values, for ``json.dumps``: ids in hex, times in ms since the epoch."""
@@ -210,16 +211,20 @@ class LogAudit:
 
     def _repr_html_(self) -> str:
         facts = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(title)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            f"<tr><th style='text-align:left'>{_escaped(title)}</th>"
+            f"<td style='text-align:left'>{_escaped(text)}</td></tr>"
             for title, text in self._facts()
         )
         counts = "".join(
-            f"<tr><td>{html.escape(contract)}</td><td>{html.escape(code)}</td><td>{count:,}</td></tr>"
+            f"<tr><td>{_escaped(contract)}</td><td>{_escaped(code)}</td><td>{count:,}</td></tr>"
             for (contract, code), count in sorted(self.outcomes.items())
         )
         head = "<tr><th>contract</th><th>outcome</th><th>entries</th></tr>"
         return f"<table>{facts}</table><table>{head}{counts}</table>"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))
 
 
 def _named(vkey: str) -> str:

@@ -48,19 +48,21 @@ class Evidence:
         return cls(first, second, root, proof)
 
     def verify(self, trust: Trust) -> tuple[VerifierKey, ...]:
-        """The keys that are convicted: those of the log that `trust` believes, or its witnesses, that signed both.
+        """The keys that are convicted, those of the log before witnesses.
+
+        The log answers for all its keys that `trust` believes: each checkpoint is signed by one of them, and whichever
+        signed either is convicted. A witness answers for its own: one key has cosigned both.
 
         Raises:
-            UntrustedSigner: no known key has signed both, or they are another log's.
+            UntrustedSigner: neither the log nor any witness has signed both, or they are another log's.
             VerificationError: a signature or the proof is wrong, or the two do not contradict each other.
         """
         first, second = self.first, self.second
         if first.origin != trust.origin or second.origin != trust.origin:
             raise UntrustedSigner(f"the evidence is about {first.origin!r}, trusted is {trust.origin!r}")
-        keys = (*trust.log_keys, *(witness.key for witness in trust.quorum.witnesses))
-        signers = [key for key in first.note.verified_by(keys) if key in second.note.verified_by(keys)]
+        signers = self._signers(trust)
         if not signers:
-            raise UntrustedSigner("no key that is known has signed both checkpoints")
+            raise UntrustedSigner("neither the log nor a witness that is known has signed both checkpoints")
         if first.root == self.root:
             raise VerificationError("the checkpoints do not contradict each other: they are of one history")
         if first.size == 0 and self.root != EMPTY_ROOT:
@@ -69,7 +71,22 @@ class Evidence:
             )
         if first.size:
             self.proof.verify(old=Head(first.size, self.root), new=second.head)
-        return tuple(signers)
+        return signers
+
+    def verify_log(self, trust: Trust) -> None:
+        """That the log is among those that are convicted. Raises as `verify`; UntrustedSigner if a witness alone is."""
+        if not any(key in trust.log_keys for key in self.verify(trust)):
+            raise UntrustedSigner("it convicts a witness alone: the log has not signed both checkpoints")
+
+    def _signers(self, trust: Trust) -> tuple[VerifierKey, ...]:
+        """Who has signed both: the log by any of its keys, a witness by the same."""
+        watching = tuple(witness.key for witness in trust.quorum.witnesses)
+        keys = (*trust.log_keys, *watching)
+        one, other = (set(each.note.verified_by(keys)) for each in (self.first, self.second))
+        log = [key for key in trust.log_keys if key in one | other]
+        if one.isdisjoint(log) or other.isdisjoint(log):
+            log = []
+        return (*log, *(key for key in watching if key in one & other))
 
     @classmethod
     def parse(cls, data: str | bytes) -> Evidence:
@@ -104,8 +121,23 @@ class Evidence:
 
     @property
     def summary(self) -> str:
-        """What it shows, in one line."""
+        """What it shows, in one line, if the log is among those that it convicts."""
+        return f"{self.first.origin} has signed {self._histories}"
+
+    def summary_for(self, trust: Trust) -> str:
+        """What it shows, in one line, with the names of those that it convicts. Raises as `verify`."""
+        convicted = self.verify(trust)
+        names = ", ".join(dict.fromkeys(key.name for key in convicted if key not in trust.log_keys))
+        if any(key in trust.log_keys for key in convicted):
+            return self.summary + (f"; {names} has cosigned both" if names else "")
         return (
-            f"{self.first.origin} has signed size {self.first.size} with root {self.first.root.hex()[:12]}…, and size "
+            f"{names} contradicts itself: it has cosigned {self._histories}. "
+            f"{self.first.origin} has not signed both and is not convicted"
+        )
+
+    @property
+    def _histories(self) -> str:
+        return (
+            f"size {self.first.size} with root {self.first.root.hex()[:12]}…, and size "
             f"{self.second.size} of a log whose root at {self.first.size} is {self.root.hex()[:12]}…"
         )

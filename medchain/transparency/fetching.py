@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import chain
@@ -21,12 +21,15 @@ RUN, RUN_BYTES = 4_096, 8 << 20
 
 
 def fetched_runs(
-    source: Source, tree: PublishedTree, start: int
+    source: Source, tree: PublishedTree, start: int, go_on: Callable[[], object]
 ) -> Generator[tuple[list[bytes], bytes], None, None]:
-    """The leaves from index `start` on with their hashes, checked, some thousand at a time."""
+    """The leaves from index `start` on with their hashes, checked, some thousand at a time.
+
+    `go_on` is called before each bundle, by whichever thread fetches it; what it raises breaks the fetching off.
+    """
     leaves: list[bytes] = []
     hashes, size = bytearray(), 0
-    with closing(_bundles(source, tree, start)) as bundles:
+    with closing(_bundles(source, tree, start, go_on)) as bundles:
         for part, (found, hashed) in bundles:
             skip = max(0, start - part.start)
             leaves += found[skip:]
@@ -38,12 +41,12 @@ def fetched_runs(
 
 
 def _bundles(
-    source: Source, tree: PublishedTree, start: int
+    source: Source, tree: PublishedTree, start: int, go_on: Callable[[], object]
 ) -> Generator[tuple[layout.Part, tuple[list[bytes], bytes]], None, None]:
     """Bundles in order, several being fetched ahead."""
     parts = layout.entries(tree.head.size, start)
     if source.parallel == 1:
-        yield from ((part, _bundle(source, tree, part)) for part in parts)
+        yield from ((part, _bundle(source, tree, part, go_on)) for part in parts)
         return
     waiting: deque[tuple[layout.Part, Future[tuple[list[bytes], bytes]]]] = deque()
     with ExitStack() as stack:
@@ -51,14 +54,17 @@ def _bundles(
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         for part in chain(parts, [None] * (2 * source.parallel)):
             if part is not None:
-                waiting.append((part, pool.submit(_bundle, source, tree, part)))
+                waiting.append((part, pool.submit(_bundle, source, tree, part, go_on)))
             if waiting and (part is None or len(waiting) > 2 * source.parallel):
                 first, future = waiting.popleft()
                 yield first, future.result()
 
 
-def _bundle(source: Source, tree: PublishedTree, part: layout.Part) -> tuple[list[bytes], bytes]:
+def _bundle(
+    source: Source, tree: PublishedTree, part: layout.Part, go_on: Callable[[], object]
+) -> tuple[list[bytes], bytes]:
     """The entries of a bundle, each of which hashes to what the tile says."""
+    go_on()
     data, which = read_part(source, part, part.width * (2 + layout.LONGEST_ENTRY))
     try:
         leaves = layout.unpack(data, which.width)[: part.width]

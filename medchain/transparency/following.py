@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["LogFollowing"]
 
 
+class _Stopped(Exception):
+    """Breaks off an update, since nobody waits for it any more."""
+
+
 class LogFollowing:
     """An update every so often. Use it as a context manager, or call `stop`.
 
@@ -28,13 +32,15 @@ class LogFollowing:
 
     def __init__(
         self,
-        update: Callable[[], Update],
+        update: Callable[[Callable[[], object]], Update],
         callback: Callable[[Update], object] | None,
         every: float,
         on_trouble: Callable[[Exception], object] | None,
     ) -> None:
-        if every <= 0:
-            raise ValueError("some seconds pass between two updates")
+        if not 0 < every <= threading.TIMEOUT_MAX:
+            raise ValueError(
+                f"some seconds pass between two updates, and no more than a clock can count: {every}"
+            )
         self._update, self._callback, self._every, self._on_trouble = update, callback, every, on_trouble
         self._stopping = threading.Event()
         self.error: BaseException | None = None
@@ -57,12 +63,18 @@ class LogFollowing:
             while not self._stopping.is_set():
                 self._once()
                 self._stopping.wait(self._every)
+        except _Stopped:
+            pass
         except BaseException as error:
             self.error = error
 
+    def _go_on(self) -> None:
+        if self._stopping.is_set():
+            raise _Stopped
+
     def _once(self) -> None:
         try:
-            update = self._update()
+            update = self._update(self._go_on)
         except (Forked, Rewound):
             raise
         except (Unreachable, VerificationError) as error:
@@ -80,7 +92,10 @@ class LogFollowing:
         return not self._thread.is_alive()
 
     def stop(self) -> None:
-        """Let the update that is under way end, and no other begin. Does nothing if it has stopped."""
+        """Break off the update that is under way, if there is one, once the files that are asked for have come.
+
+        What has been checked is kept, and a later update goes on from there. Does nothing if it has stopped.
+        """
         self._stopping.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()

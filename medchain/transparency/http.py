@@ -7,6 +7,7 @@ has one deadline, which slow senders cannot put off.
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 import ssl
 import threading
@@ -122,6 +123,7 @@ class Server:
         if self._connection is None:
             port = self._port or (443 if self._tls else 80)
             connection = http.client.HTTPConnection(self._host, port, timeout=self._seconds)
+            connection.response_class = _Response
             connection.auto_open = 0  # what http.client opens by itself has no deadline
             connection.sock = self._socket(port, end)
             if self._tls:
@@ -167,6 +169,24 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _BoundedReader(io.BufferedReader):
+    """Reads what it is asked for, and never all that comes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            raise ValueError("a chunk of a negative size")
+        return super().read(size)
+
+
+class _Response(http.client.HTTPResponse):
+    """One whose body is read in bounded pieces only: http.client takes ``-1`` for the size of a chunk, and then reads
+    until the end of the connection."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp = _BoundedReader(self.fp.detach())  # nothing has been read yet
 
 
 def _body(response: http.client.HTTPResponse, limit: int) -> bytes:

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -18,7 +19,7 @@ from attrs import evolve, field, frozen
 
 from medchain._opening import registry_of
 from medchain._proving import entry_index, prove_entry
-from medchain.errors import Forked, Rewound, StorageError, VerificationError
+from medchain.errors import Forked, Rewound, StorageError, Unreachable, VerificationError
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract
 from medchain.ledger.note import NOTE_LIMIT
@@ -26,13 +27,12 @@ from medchain.ledger.quorum import Quorum
 from medchain.ledger.tables import Table, TableView
 from medchain.ledger.trust import Trust
 from medchain.merkle import ConsistencyProof, Head, InclusionProof
-from medchain.storage._files import write_file
-from medchain.storage._guard import guarded
 from medchain.storage.api import Store
 from medchain.storage.memory import MemoryStore
 from medchain.storage.places import Place
 from medchain.transparency import layout
 from medchain.transparency.auditing import LogAudit, audit_copy
+from medchain.transparency.beside import Beside
 from medchain.transparency.copy import Copy, copy_in
 from medchain.transparency.entries import LoggedEntry, read_entries
 from medchain.transparency.evidence import Evidence
@@ -46,9 +46,6 @@ __all__ = ["PublishedLog", "Update"]
 
 V = TypeVar("V")
 Progress = Callable[[int, int], object]
-
-EVIDENCE = "fork-*.txt"
-"""How files with evidence are called, beside the copy."""
 
 
 @frozen
@@ -82,8 +79,9 @@ class PublishedLog:
             rows, too, and `Chain.open` reads it. Without, outcomes and state are what the log says they are.
 
     Raises:
-        StorageError: the store holds something else, or a copy that was made in the other way; or cannot be opened.
-        MalformedProof: a trust file, or kept evidence, is malformed.
+        StorageError: the store holds something else, or a copy that was made in the other way; or cannot be opened; or
+            evidence beside it does not convict this log.
+        MalformedProof: a trust file is malformed.
         ValueError: a URL or a place is none.
     """
 
@@ -98,16 +96,16 @@ class PublishedLog:
         self.source = source_of(source)
         self.trust = trust if isinstance(trust, Trust) else Trust.load(trust)
         registry = None if contracts is None else registry_of(contracts)
-        self._folder: Path | None = None
+        folder: Path | None = None
         if store is not None and not isinstance(store, Store):
             place = Place.parse(store)
-            self._folder = place.folder
+            folder = place.folder
             store = place.open(create=True)
         self._store = MemoryStore() if store is None else store
         self._lock = threading.Lock()
         try:
             self._copy: Copy = copy_in(self._store, self.trust, registry)
-            self._evidence = self._kept_evidence()
+            self._beside = Beside(folder, self.trust)
         except BaseException:
             self._store.close()
             raise
@@ -133,16 +131,20 @@ class PublishedLog:
             Unreachable: the server has not answered as it should.
             StorageError: the directory or the copy cannot be read or written.
         """
+        return self._update(progress, lambda: None)
+
+    def _update(self, progress: Progress | None, go_on: Callable[[], object]) -> Update:
+        """`update`, broken off between two files by what `go_on` raises."""
         with self._lock:
             self._expect_no_fork()
             checkpoint = self._fetch_checkpoint()
             tree = PublishedTree(self.source, checkpoint.head)
-            self._compare(checkpoint, tree)
+            self._compare_or_keep(checkpoint, tree)
             before = self.size
             if self._copy.size < checkpoint.size:
                 tree.check_border()
                 self._copy.begin(checkpoint)
-                with closing(fetched_runs(self.source, tree, self._copy.size)) as runs:
+                with closing(fetched_runs(self.source, tree, self._copy.size, go_on)) as runs:
                     for leaves, hashes in runs:
                         self._copy.add(leaves, hashes)
                         if progress is not None:
@@ -153,10 +155,10 @@ class PublishedLog:
             return Update(before, checkpoint)
 
     def _expect_no_fork(self) -> None:
-        if self._evidence is not None:
+        if self.evidence is not None:
             raise Forked(
-                f"this log has forked, so its copy grows no more: {self._evidence.summary}",
-                evidence=bytes(self._evidence),
+                f"this log has forked, so its copy grows no more: {self.evidence.summary}",
+                evidence=bytes(self.evidence),
             )
 
     def _fetch_checkpoint(self) -> Checkpoint:
@@ -169,13 +171,25 @@ class PublishedLog:
             raise VerificationError("a checkpoint of an empty log: this one begins with its genesis")
         return checkpoint
 
+    def _compare_or_keep(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
+        """`_compare` with all that was signed before; what cannot be compared is kept, for it may be half of a fork."""
+        try:
+            self._compare(checkpoint, tree)
+            self._settle_unproved(checkpoint, tree)
+        except (Forked, Rewound):
+            raise
+        except (VerificationError, Unreachable):
+            self._beside.keep_unproved(checkpoint)
+            raise
+
     def _compare(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
         """That a signed checkpoint goes on from the one that was seen last. Raises as `update`."""
         known = self._copy.target or self._copy.checkpoint
         if known is None:
             return
         if checkpoint.size < known.size:
-            self._compare_smaller(checkpoint)
+            if self._compare_smaller(checkpoint) is None:
+                self._compare_between(checkpoint, tree)
             raise Rewound(
                 f"{self.source.name} shows {checkpoint.size} entries, and has shown {known.size}: an old copy of the"
                 " log, or one from a cache"
@@ -196,23 +210,35 @@ class PublishedLog:
             self._convict(Evidence.of(checkpoint, held, mine.root, proof))
         return proof
 
+    def _compare_between(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
+        """That a checkpoint goes on from the copy, though it is smaller than one for which an update was broken off.
+
+        Where its tiles are missing nothing is known of it but that the log shows less.
+        """
+        held = self._copy.checkpoint
+        if held is None:
+            return
+        try:
+            root, proof = tree.root_at(held.size), tree.prove_consistency(held.size)
+        except (VerificationError, Unreachable):
+            self._beside.keep_unproved(checkpoint)
+            return
+        if root != held.root:
+            self._convict(Evidence.of(held, checkpoint, root, proof))
+
     def _convict(self, evidence: Evidence) -> None:
         """Keep evidence of a fork, and stop."""
-        evidence.verify(self.trust)
-        self._evidence = evidence
-        if self._folder is not None:
-            name = EVIDENCE.replace("*", f"{evidence.first.size}-{evidence.second.size}")
-            with guarded(f"keep evidence of a fork in {self._folder}"):
-                write_file(self._folder / name, bytes(evidence))
+        self._beside.convict(evidence)
         self._expect_no_fork()
 
-    def _kept_evidence(self) -> Evidence | None:
-        """What an earlier run has found."""
-        if self._folder is None:
-            return None
-        with guarded(f"read evidence in {self._folder}"):
-            found = [path.read_bytes() for path in sorted(self._folder.glob(EVIDENCE))]
-        return Evidence.parse(found[0]) if found else None
+    def _settle_unproved(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
+        """Whether `checkpoint` goes on from those of which that could not be said: a fork shows itself, late."""
+        for name, kept in list(self._beside.unproved.items()):
+            if kept.size <= checkpoint.size:
+                root = tree.root_at(kept.size)
+                if root != kept.root:
+                    self._convict(Evidence.of(kept, checkpoint, root, tree.prove_consistency(kept.size)))
+                self._beside.drop_unproved(name)
 
     def follow(
         self,
@@ -223,13 +249,15 @@ class PublishedLog:
     ) -> LogFollowing:
         """Update again and again, on a thread of its own, until it is stopped or the log has broken its word.
 
+        Raises ValueError if `every` is no number of seconds that can pass.
+
         Args:
             callback: called with each update that has added something.
             every: seconds from the end of one update to the next.
             on_trouble: called with what has gone wrong and may be right the next time: an unreachable server, files
                 that do not fit. What stops it for good is in `LogFollowing.error`.
         """
-        return LogFollowing(self.update, callback, every, on_trouble)
+        return LogFollowing(partial(self._update, None), callback, every, on_trouble)
 
     # What is here.
 
@@ -246,7 +274,21 @@ class PublishedLog:
     @property
     def evidence(self) -> Evidence | None:
         """What convicts the log of a fork, if one was seen."""
-        return self._evidence
+        return self._beside.evidence
+
+    @property
+    def evidence_file(self) -> Path | None:
+        """Where that lies; None if nothing was seen, or the copy is in no folder."""
+        return self._beside.evidence_file
+
+    @property
+    def unproved(self) -> tuple[Checkpoint, ...]:
+        """Signed checkpoints of which the log has withheld whether they go on from the copy, at most 16.
+
+        They lie beside the copy, too, as ``unproved-….txt``. Others can `compare` them; a later update that shows what
+        they are convicts the log, or removes them.
+        """
+        return tuple(self._beside.unproved.values())
 
     @property
     def size(self) -> int:
@@ -254,7 +296,7 @@ class PublishedLog:
         return 0 if self.checkpoint is None else self.checkpoint.size
 
     def __repr__(self) -> str:
-        state = "forked" if self._evidence else f"{self.size} leaves"
+        state = "forked" if self.evidence else f"{self.size} leaves"
         return f"<PublishedLog {self.trust.origin} {state}, from {self.source.name}>"
 
     def entries(self, *, contract: str | None = None, since: int = 0) -> Iterator[LoggedEntry]:
@@ -308,7 +350,7 @@ class PublishedLog:
             VerificationError: the trust file no longer accepts the checkpoint of the copy.
             StorageError: nothing is here yet.
         """
-        return audit_copy(self._copy, self._expect_checkpoint(), self._evidence, progress, gap)
+        return audit_copy(self._copy, self._expect_checkpoint(), self.evidence, progress, gap)
 
     def growth(self) -> Growth:
         """How the log has grown, as a picture: ``str`` is an SVG. StorageError if nothing is here yet."""

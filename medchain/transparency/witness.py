@@ -69,6 +69,15 @@ class _Fork:
     first: bytes
     second: bytes
 
+    @property
+    def signed_by_both(self) -> int:
+        """How many keys of the log have signed both."""
+        one, two = (
+            {(line.name, line.key_id) for line in Note.parse(data).signatures}
+            for data in (self.first, self.second)
+        )
+        return len(one & two)
+
 
 def witness_signers(wallet: Wallet, name: str) -> tuple[NoteSigner, NoteSigner]:
     """Who cosigns as the witness of this name: by Ed25519 and by ML-DSA-44, with keys derived from the wallet."""
@@ -178,9 +187,15 @@ class Witness:
         verdict = judge(request, last.head if last else NOTHING)
         if verdict.cosigned:
             return self._cosign(request, verdict, last)
-        if verdict.fork and last is not None and self.fork(request.origin) is None:
-            self._keep(FORK, request.origin, _Fork(last.note, self._own_lines(request)))
+        if verdict.fork and last is not None:
+            self._keep_fork(request.origin, _Fork(last.note, self._own_lines(request)))
         return verdict
+
+    def _keep_fork(self, origin: str, found: _Fork) -> None:
+        """Keep a fork, unless one is kept that convinces as many: who trusts one key needs both signed by it."""
+        kept = self._read(_Fork, FORK, origin)
+        if kept is None or found.signed_by_both > kept.signed_by_both:
+            self._keep(FORK, origin, found)
 
     def _cosign(self, request: AddCheckpoint, verdict: Verdict, last: Cosigned | None) -> Verdict:
         """Store, then sign.

@@ -12,8 +12,10 @@ import pytest
 from attrs import evolve
 from clinic import DAY, HOUR, clinic
 from ledger.counting import Add, Later
-from transparency.logs import Published
+from transparency.logs import Published, publish_leaves
+from transparency.test_following import remade
 
+from medchain.encoding import encode
 from medchain.errors import InvalidBlock, UntrustedSigner
 from medchain.ledger.entry import Entry, Kind, Outcome, parse_leaf
 from medchain.ledger.note import NoteSigner
@@ -66,6 +68,29 @@ def test_a_report_counts_what_is_there(tmp_path: Path) -> None:
         assert len(page.findall("table")) == 2
         with pytest.raises(ValueError, match="seconds"):
             log.audit(gap=0)
+
+
+def test_a_log_does_not_write_the_report(tmp_path: Path) -> None:
+    """Codes and names are whatever the log has signed: they add no line, move no cursor and are no markup."""
+    published = Published.make(tmp_path / "pub", 3)
+    leaves = published.leaves()
+    evil = "ok\n witnessed by  w.example\x1b[2K\u202e<script>"
+    entry = parse_leaf(leaves[5])
+    assert isinstance(entry, Entry)
+    code = remade(leaves, 5, outcome=evolve(entry.outcome, code=evil))
+    contract = remade(leaves, 5, kind=Kind.TIMER, content=encode([1, bytes(32), evil, ["m", None]]))
+    for name, bad in (("code", code), ("contract", contract)):
+        publish_leaves(published, bad, tmp_path / name)
+        with PublishedLog(tmp_path / name, published.trust) as log:
+            log.update()
+            report = log.audit()
+        text, page = str(report), report._repr_html_()
+        assert text.replace("\n", "").isprintable()
+        assert text.count("witnessed by  ") == 2
+        assert sum(line.startswith(" witnessed by  w") for line in text.split("\n")) == 0
+        assert "<script>" not in page
+        assert page.isprintable()
+        assert any(evil in each.values() for each in report.to_json()["outcomes"])
 
 
 def test_witnesses_are_named_and_asked_for(tmp_path: Path) -> None:

@@ -100,6 +100,21 @@ def test_a_witness_that_cosigned_both_is_convicted_too() -> None:
     assert one.verify(trust) == (LOG.key,)
 
 
+def test_a_log_answers_for_all_its_keys() -> None:
+    """It cannot sign one history by one key and another history by another; a witness's keys are not the log's."""
+    quorum = Quorum.of(1, Witness("w", WITNESS.key))
+    trust = Trust((LOG.key, OTHER.key), bytes(32), bytes(32), quorum=quorum)
+    apart = evolve(evidence(4, 9), second=checkpoint(tree(9, 1).head, OTHER))
+    assert apart.verify(trust) == (LOG.key, OTHER.key)
+    assert evidence(4, 9).verify(trust) == (LOG.key,)
+    cosigned = evolve(apart, first=checkpoint(tree(4).head, LOG, WITNESS))
+    assert cosigned.verify(trust) == (LOG.key, OTHER.key)
+    alone = evolve(evidence(4, 9), first=checkpoint(tree(4).head, WITNESS))
+    with pytest.raises(UntrustedSigner, match="neither"):
+        alone.verify(trust)
+    assert evidence(4, 9, WITNESS).verify(trust) == (WITNESS.key,)
+
+
 def test_an_empty_log_with_another_root() -> None:
     empty = tree(0).head.root
     liar = checkpoint(Head(0, bytes(32)))

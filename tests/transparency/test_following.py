@@ -25,12 +25,16 @@ from medchain.errors import (
     VerificationError,
 )
 from medchain.ledger.entry import Entry, Header, parse_leaf
+from medchain.ledger.note import Note, NoteSigner
+from medchain.ledger.quorum import Quorum, Witness
 from medchain.ledger.trust import Trust
-from medchain.merkle import Head
+from medchain.merkle import ConsistencyProof, Head, LogTree
 from medchain.storage import MemoryStore
-from medchain.transparency import PublishedLog, layout, publish
+from medchain.transparency import PublishedLog, layout, publication_trust, publish
 from medchain.transparency.evidence import Evidence
+from medchain.transparency.fetching import fetched_runs
 from medchain.transparency.source import DirectorySource
+from medchain.transparency.tree import PublishedTree
 
 BOTH = pytest.mark.parametrize("contracts", [None, CONTRACTS], ids=["leaves", "executed"])
 
@@ -394,6 +398,21 @@ def test_a_fork_of_the_same_size_or_a_smaller_one(
         check(caught.value.evidence, published.trust)
 
 
+def test_a_fork_signed_by_another_key_of_the_log_is_caught(published: Published, tmp_path: Path) -> None:
+    chain, bad = published.world.chain, fork(published)
+    with PublishedLog(published.folder, publication_trust(chain), tmp_path / "copy") as log:
+        log.update()
+        publish_leaves(published, bad, published.folder)
+        head = LogTree(bad).head
+        said = mc.Checkpoint.text(chain.origin, head)
+        assert chain.cosigner is not None
+        other = mc.Checkpoint(chain.origin, head, Note(said, (chain.cosigner.sign(said, 1_800_000_000),)))
+        (published.folder / layout.CHECKPOINT).write_bytes(bytes(other))
+        with pytest.raises(Forked) as caught:
+            log.update()
+        assert Evidence.parse(caught.value.evidence).verify(log.trust) == log.trust.log_keys
+
+
 def test_less_than_before_is_a_rewound_log(published: Published, tmp_path: Path) -> None:
     with PublishedLog(published.folder, published.trust) as log:
         shutil.copytree(published.folder, tmp_path / "old")
@@ -519,7 +538,7 @@ class Killed(BaseException):
 def test_a_killed_follower_goes_on(
     long: Published, tmp_path: Path, contracts: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medchain.transparency.published.RUN", 64)
+    monkeypatch.setattr("medchain.transparency.fetching.RUN", 64)
     size = long.world.chain.head.size
     commits = 0
     for _ in range(400):
@@ -573,6 +592,127 @@ def test_a_log_that_forks_while_an_update_is_broken_off_is_convicted(
     with pytest.raises(Forked) as caught:
         log.update()
     check(caught.value.evidence, published.trust)
+
+
+def test_a_fork_between_the_copy_and_an_update_that_was_broken_off_is_convicted(
+    published: Published, tmp_path: Path
+) -> None:
+    """It is smaller than what was shown last, and larger than what is here."""
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy") as log:
+        log.update()
+        held = log.head
+        published.send(4)
+        leaves = published.leaves()
+        publish_leaves(published, leaves, tmp_path / "broken")
+        shutil.rmtree(tmp_path / "broken" / "tile" / "entries")
+        log.source = DirectorySource(tmp_path / "broken")
+        with pytest.raises(VerificationError, match="missing"):
+            log.update()
+        publish_leaves(published, leaves[:-4], tmp_path / "old")
+        log.source = DirectorySource(tmp_path / "old")
+        with pytest.raises(Rewound):
+            log.update()
+        assert log.unproved == ()
+        shutil.rmtree(tmp_path / "old" / "tile")
+        with pytest.raises(Rewound):
+            log.update()
+        assert [each.size for each in log.unproved] == [len(leaves) - 4]
+        publish_leaves(published, fork(published)[:-4], tmp_path / "fork")
+        log.source = DirectorySource(tmp_path / "fork")
+        with pytest.raises(Forked) as caught:
+            log.update()
+        evidence = check(caught.value.evidence, published.trust)
+        assert (evidence.first.head, evidence.second.size) == (held, len(leaves) - 4)
+
+
+def withheld(published: Published, head: Head, folder: Path) -> mc.Checkpoint:
+    """A checkpoint without any tile."""
+    folder.mkdir()
+    signed = checkpoint_of(published, head)
+    (folder / layout.CHECKPOINT).write_bytes(bytes(signed))
+    return signed
+
+
+def test_half_of_a_fork_is_kept_until_the_other_half_comes(published: Published, tmp_path: Path) -> None:
+    """A log that signs a fork and withholds its tiles has still signed it."""
+    published.send(2)
+    leaves = published.leaves()
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy") as log:
+        log.update()
+        honest = withheld(published, LogTree(leaves).head, tmp_path / "late")
+        liar = withheld(published, Head(len(leaves), b"\7" * 32), tmp_path / "fork")
+        for folder in ("late", "fork", "fork"):
+            log.source = DirectorySource(tmp_path / folder)
+            with pytest.raises(VerificationError, match="missing"):
+                log.update()
+        assert log.unproved == (honest, liar)
+    kept = list((tmp_path / "copy").glob("unproved-*.txt"))
+    assert {path.read_bytes() for path in kept} == {bytes(honest), bytes(liar)}
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy") as log:
+        assert set(log.unproved) == {honest, liar}
+        published.grow(1)
+        with pytest.raises(Forked) as caught:
+            log.update()
+        assert check(caught.value.evidence, published.trust).first == liar
+        assert log.evidence_file is not None
+        assert log.evidence_file.read_bytes() == caught.value.evidence
+
+
+def test_what_was_only_late_is_forgotten(published: Published, tmp_path: Path) -> None:
+    published.send(2)
+    with PublishedLog(published.folder, published.trust, tmp_path / "copy") as log:
+        log.update()
+        withheld(published, LogTree(published.leaves()).head, tmp_path / "late")
+        log.source = DirectorySource(tmp_path / "late")
+        with pytest.raises(VerificationError, match="missing"):
+            log.update()
+        published.grow(1)
+        log.source = DirectorySource(published.folder)
+        log.update()
+        assert log.unproved == ()
+        assert list((tmp_path / "copy").glob("unproved-*.txt")) == []
+        for number in range(20):
+            folder = tmp_path / str(number)
+            withheld(published, Head(900 + number, bytes(32)), folder)
+            log.source = DirectorySource(folder)
+            with pytest.raises(VerificationError, match="missing"):
+                log.update()
+        assert len(log.unproved) == 16
+
+
+def test_kept_files_are_verified(published: Published, tmp_path: Path) -> None:
+    """What somebody has put beside a copy stops it only if it convicts the log."""
+    copy = tmp_path / "copy"
+    with PublishedLog(published.folder, published.trust, copy) as log:
+        log.update()
+    one, two = published.sign(published.leaves()), published.sign(fork(published))
+    framed = bytes(Evidence.of(one, two, two.root, ConsistencyProof(one.size, two.size, ())))
+    for name, data in (
+        ("fork-1-2.txt", framed.replace(published.trust.origin.encode(), b"x.example/y")),
+        ("fork-1-2.txt", framed.replace(b"root ", b"root AAAA")),
+        ("fork-1-2.txt", b"nothing"),
+        ("unproved-1-2.txt", bytes(one).replace(published.trust.origin.encode(), b"x.example/y")),
+    ):
+        (copy / name).write_bytes(data)
+        with pytest.raises(StorageError, match=name):
+            PublishedLog(published.folder, published.trust, copy)
+        (copy / name).unlink()
+    signer = NoteSigner.cosigner("w.example", published.person.log_key(bytes(32)))
+    trust = evolve(published.trust, quorum=Quorum.of(1, Witness("w", signer.key)))
+    (copy / "fork-1-2.txt").write_bytes(framed)
+    (copy / "unproved-1-2.txt").write_bytes(bytes(one))
+    with PublishedLog(published.folder, trust, copy) as log:  # nobody need have witnessed what convicts
+        assert log.evidence is not None
+        assert log.unproved == (one,)
+    lines = [each.note.signed_with(signer.sign(each.note.text, 7)).signatures[-1:] for each in (one, two)]
+    alone = [
+        evolve(each, note=evolve(each.note, signatures=line))
+        for each, line in zip((one, two), lines, strict=True)
+    ]
+    framed = bytes(Evidence.of(*alone, two.root, ConsistencyProof(one.size, two.size, ())))
+    (copy / "fork-1-2.txt").write_bytes(framed)
+    with pytest.raises(StorageError, match="witness alone"):
+        PublishedLog(published.folder, trust, copy)
 
 
 def test_a_damaged_copy_is_found(published: Published) -> None:
@@ -640,5 +780,76 @@ def test_a_fork_stops_following(published: Published, tmp_path: Path) -> None:
         with log.follow(lambda update: 1 / 0, every=0.01) as following:
             assert following.wait(30)
         assert isinstance(following.error, ZeroDivisionError)
-        with pytest.raises(ValueError, match="seconds"):
-            log.follow(every=0)
+        for never in (0, -1, float("nan"), float("inf"), 1e300):
+            with pytest.raises(ValueError, match="seconds"):
+                log.follow(every=never)
+
+
+def test_stopping_breaks_an_update_off(long: Published, tmp_path: Path) -> None:
+    """It does not wait for all that is published, and what has come is no error."""
+    first, going = threading.Event(), threading.Event()
+
+    class Slow(DirectorySource):
+        bundles = 0
+
+        def read(self, path: str, limit: int) -> bytes | None:
+            if "entries" in path:
+                self.bundles += 1
+                first.set()
+                assert going.wait(30)
+            return super().read(path, limit)
+
+    with PublishedLog(Slow(long.folder), long.trust, tmp_path / "copy") as log:
+        following = log.follow(every=0.01)
+        assert first.wait(30)
+        stopper = threading.Thread(target=following.stop)
+        stopper.start()
+        while not following._stopping.is_set():
+            pass
+        going.set()
+        stopper.join(30)
+        assert not following.running
+        assert (following.error, following.trouble) == (None, None)
+        assert isinstance(log.source, Slow)
+        assert log.source.bundles == 1
+        assert log.size == 0
+        log.update()
+        assert log.head == long.world.chain.head
+
+
+def test_stopping_waits_for_no_file_that_was_not_asked_for(published: Published, tmp_path: Path) -> None:
+    """Those that are fetched at once end; the threads that fetch them begin no others."""
+    leaves = [b"%d" % number for number in range(10 * layout.WIDTH)]
+    head = publish_leaves(published, leaves, tmp_path / "wide").head
+    both, going, stopped = threading.Barrier(3), threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    class Slow(DirectorySource):
+        parallel = 2
+
+        def read(self, path: str, limit: int) -> bytes | None:
+            if "entries" in path:
+                asked.append(path)
+                if len(asked) <= 2:
+                    both.wait(30)
+                assert going.wait(30)
+            return super().read(path, limit)
+
+    def go_on() -> None:
+        if stopped.is_set():
+            raise KeyError("stopped")
+
+    def stop() -> None:
+        both.wait(30)
+        stopped.set()
+        going.set()
+
+    source = Slow(tmp_path / "wide")
+    tree = PublishedTree(source, head)
+    tree.check_border()
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(KeyError, match="stopped"):
+        list(fetched_runs(source, tree, 0, go_on))
+    stopper.join(30)
+    assert len(asked) == 2

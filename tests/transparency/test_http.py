@@ -58,6 +58,7 @@ def test_a_connection_is_kept_and_opened_again() -> None:
     )
 
 
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 HUGE = b"Content-Length: 99999999999\r\n\r\n"
 SLOW: dict[str, Callable[[], Script]] = {
     "nothing": lambda: lambda connection, _: time.sleep(1.5),
@@ -87,6 +88,11 @@ LARGE: dict[str, Callable[[], Script]] = {
         OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b"x" * 4096 + b"\r\n"
     ),
     "one huge chunk": lambda: floods(OK + b"Transfer-Encoding: chunked\r\n\r\nffffffffff\r\n", b"x"),
+    "a chunk of a negative size": lambda: floods(OK + CHUNKED + b"-1\r\n", b"x" * 65536),
+    "a chunk of a very negative size": lambda: floods(OK + CHUNKED + b"-ffffffffff\r\n", b"x" * 65536),
+    "a chunk of a negative size after others": lambda: floods(
+        OK + CHUNKED + b"1\r\nx\r\n-1\r\n", b"x" * 65536
+    ),
     "a long line in a head": lambda: floods(OK, b"x"),
     "many fields": lambda: floods(OK, b"A: b\r\n"),
     "a gzip bomb": lambda: says(

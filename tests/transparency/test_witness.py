@@ -107,6 +107,28 @@ class TestCosigning:
         assert ask(witness, LOG, 7, 9).status == 200
         assert witness.fork(ORIGIN) == evidence
 
+    def test_a_fork_that_convinces_more_replaces_another(self) -> None:
+        """Signed by keys apart it convicts for those who trust both; by the same key, for those who trust one."""
+        witness = watching(LOG)
+        fork = Log([*LOG.leaves[:6], "x"])
+
+        def show(log: Log, old: int, *keys: NoteSigner) -> Verdict:
+            request = AddCheckpoint.of(log.checkpoint(7, keys), old, ())
+            return witness.add_checkpoint(bytes(request))[0]
+
+        classic, quantum = LOG.signers
+        assert show(LOG, 0, classic).cosigned
+        assert show(fork, 7, quantum).fork
+        apart = witness.fork(ORIGIN)
+        assert apart is not None
+        assert set(apart.verify(Trust(LOG.keys, bytes(32), bytes(32)))) == set(LOG.keys)
+        assert show(fork, 7, *LOG.signers).fork
+        better = witness.fork(ORIGIN)
+        assert better is not None
+        assert better.verify(Trust((classic.key,), bytes(32), bytes(32))) == (classic.key,)
+        assert show(fork, 7, quantum).fork
+        assert witness.fork(ORIGIN) == better
+
     def test_a_fork_of_a_log_with_extension_lines(self) -> None:
         def request(root: bytes, old: int) -> bytes:
             text = Checkpoint.text(ORIGIN, Head(7, root)) + "extension\n"

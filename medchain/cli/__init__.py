@@ -1,4 +1,4 @@
-"""The command line: check proofs, read chains again, look inside.
+"""The command line: check proofs, read chains again, look inside, publish and follow logs.
 
 Exit status: 0 it holds, 1 it does not (the reason is on standard error), 2 the call is wrong or a file cannot be read,
 130 interrupted.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from medchain.encoding import decode
 from medchain.errors import EncodingError, InvalidBlock
-from medchain.ledger.tables import ROW_LIMIT, map_key, order_key, read_key
+from medchain.ledger.tables import map_key, order_key, read_row
 from medchain.merkle import CompactRange
 
 __all__ = [
@@ -96,10 +95,7 @@ def row_map_key(key: bytes, data: bytes) -> bytes:
     contract, _, rest = key[1:].partition(b"\0")
     table, _, tail = rest.partition(b"\0")
     try:
-        pair = decode(data, limit=ROW_LIMIT)
-        if type(pair) is not list or len(pair) != 2:
-            raise EncodingError("a row is [key, record]")
-        row_key = read_key(pair[0])
+        row_key, _ = read_row(data)
         if order_key(row_key) != tail:
             raise EncodingError("it lies under another key than its own")
         return map_key(contract.decode(), table.decode(), row_key)

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from heapq import merge
 from typing import Any
 
-from medchain.encoding import decode
 from medchain.errors import EncodingError, InvalidBlock
 from medchain.ledger.archive import Archive
 from medchain.ledger.layout import row_map_key
-from medchain.ledger.tables import ROW_LIMIT, Table, key_in_order, read_key
+from medchain.ledger.tables import Table, key_in_order, read_row
 from medchain.ledger.versions import map_at, replaced_since, row_at
 from medchain.storage.api import prefix_end
 
@@ -113,10 +112,7 @@ class PastRows:
     def _order_key(self, place: bytes, row: bytes) -> bytes | None:
         """The order key of a replaced row, if it is one of this table."""
         try:
-            pair = decode(row, limit=ROW_LIMIT)
-            if type(pair) is not list or len(pair) != 2:
-                raise EncodingError("a row is [key, record]")
-            key = read_key(pair[0])
+            key, _ = read_row(row)
         except EncodingError as error:
             raise InvalidBlock(f"a stored row is damaged: {error}", height=self._header.height) from error
         return self._table.order_key(key) if self._table.map_key(key) == place else None

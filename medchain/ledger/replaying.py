@@ -77,12 +77,11 @@ def _add(builder: BlockBuilder, kind: int, content: bytes, place: dict[str, int]
         raise InvalidBlock("evidence has no place in a chain of one authority", **place)
 
 
-def found_again(registry: Registry, leaf: bytes, load: Load) -> tuple[Genesis, Block]:
-    """The genesis document in a log's first leaf, and the block that founding a chain with it gives: that very leaf.
+def genesis_in(leaf: bytes) -> Genesis:
+    """The document that founded a chain, out of the first leaf of its log.
 
     Raises:
-        InvalidBlock: the leaf holds no such document, or is not what follows from it.
-        ConsensusError: a contract of the document is not installed here.
+        InvalidBlock: the leaf holds none.
     """
     try:
         header = parse_leaf(leaf)
@@ -90,10 +89,21 @@ def found_again(registry: Registry, leaf: bytes, load: Load) -> tuple[Genesis, B
         raise InvalidBlock(f"the genesis is damaged: {error}", index=0) from error
     if not isinstance(header, Header) or header.genesis is None:
         raise InvalidBlock("the first leaf holds no genesis document", index=0)
+    return header.genesis
+
+
+def found_again(registry: Registry, leaf: bytes, load: Load) -> tuple[Genesis, Block]:
+    """The genesis document in a log's first leaf, and the block that founding a chain with it gives: that very leaf.
+
+    Raises:
+        InvalidBlock: the leaf holds no such document, or is not what follows from it.
+        ConsensusError: a contract of the document is not installed here.
+    """
+    genesis = genesis_in(leaf)
     try:
-        block = found(registry, header.genesis, load)
+        block = found(registry, genesis, load)
     except ValueError as error:  # a document that nobody could have founded a chain with
         raise InvalidBlock(f"the genesis document founds no chain: {error}", height=0, index=0) from error
     if block.leaves[0] != leaf:
         raise InvalidBlock("the genesis header does not follow from its document", height=0, index=0)
-    return header.genesis, block
+    return genesis, block

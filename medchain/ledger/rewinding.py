@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from heapq import merge
-from typing import Any
 
-from medchain.encoding import decode
 from medchain.errors import EncodingError, InvalidBlock, StorageError
 from medchain.ledger.archive import Archive
 from medchain.ledger.entry import Header
 from medchain.ledger.layout import row_map_key
-from medchain.ledger.tables import ROW_LIMIT, order_key, read_key, row_prefix
 from medchain.ledger.tables import map_key as hash_key
-from medchain.ledger.versions import REPLACED, map_at
+from medchain.ledger.tables import order_key, read_row, row_prefix
+from medchain.ledger.versions import map_at, replaced_since
 from medchain.storage.api import prefix_end
 
 __all__ = ["ROWS", "rows_at"]
@@ -67,9 +65,8 @@ def rows_at(archive: Archive, header: Header, tables: Iterable[TableName]) -> tu
 def _replaced(archive: Archive, height: int) -> dict[bytes, bytes]:
     """By map key, what the first block after `height` that changed a row found there."""
     found: dict[bytes, bytes] = {}
-    start = REPLACED + (height + 1).to_bytes(8, "big")
-    for key, row in archive.scan(start, prefix_end(REPLACED)):
-        found.setdefault(key[len(start) :], row)
+    for key, row in replaced_since(archive, height):
+        found.setdefault(key, row)
     return found
 
 
@@ -84,10 +81,7 @@ def _present(archive: Archive, added: set[bytes], changed: dict[bytes, bytes]) -
 def _gone(map_key: bytes, row: bytes, tables: Iterable[TableName]) -> Pair:
     """A row that is there no more, under its order key. It tells its key in the table; which table, has to be tried."""
     try:
-        pair: Any = decode(row, limit=ROW_LIMIT)
-        if type(pair) is not list or len(pair) != 2:
-            raise EncodingError("a row is [key, record]")
-        key = read_key(pair[0])
+        key, _ = read_row(row)
     except EncodingError as error:
         raise InvalidBlock(f"a stored row is damaged: {error}") from error
     for contract, table in tables:

@@ -30,6 +30,7 @@ __all__ = [
     "order_key",
     "plain_key",
     "read_key",
+    "read_row",
     "row_prefix",
 ]
 
@@ -187,6 +188,18 @@ def read_key(value: Any) -> Any:
     return key
 
 
+def read_row(data: bytes) -> tuple[Any, Any]:
+    """Key and record, the latter as a plain value, of a stored row of any table.
+
+    Raises:
+        EncodingError: it is no row.
+    """
+    pair = decode(data, limit=ROW_LIMIT)
+    if type(pair) is not list or len(pair) != 2:
+        raise EncodingError("a row is [key, record]")
+    return read_key(pair[0]), pair[1]
+
+
 class Table(Generic[V]):
     """The declaration of a table in a contract class; in a running handler it is a `TableView` of its rows.
 
@@ -270,10 +283,8 @@ class Table(Generic[V]):
         """
         found: tuple[Any, V] | None = self._recent.get(data)
         if found is None:
-            pair = decode(data, limit=ROW_LIMIT)
-            if type(pair) is not list or len(pair) != 2:
-                raise EncodingError("a row is [key, record]")
-            found = read_key(pair[0]), self._codec.load(pair[1])
+            key, plain = read_row(data)
+            found = key, self._codec.load(plain)
             self._remember(data, found)
         return found
 

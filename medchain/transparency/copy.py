@@ -6,6 +6,7 @@ without them holds leaves, tiles and the place of each header.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from medchain._opening import load_tip
@@ -34,7 +35,7 @@ LONGEST_BLOCK = 64 << 20
 """Most bytes of the leaves of a block that is executed here. No engine closes one of more than 4 MiB and its timers."""
 
 
-class Copy:
+class Copy(ABC):
     """What both kinds have in common: where they stand, and what was signed over them."""
 
     kind = b""
@@ -71,9 +72,9 @@ class Copy:
         batch.put(TARGET, bytes(target))
         self.store.commit(batch)
 
+    @abstractmethod
     def add(self, leaves: Sequence[bytes], hashes: bytes) -> None:
         """Take the next leaves, whose hashes were found under the target. InvalidBlock if they break a rule."""
-        raise NotImplementedError
 
     def finish(self, checkpoint: Checkpoint) -> None:
         """Everything up to `checkpoint` is here.

@@ -19,7 +19,7 @@ from attrs import evolve, field, frozen
 
 from medchain._opening import registry_of
 from medchain._proving import entry_index, prove_entry
-from medchain.errors import Forked, Rewound, StorageError, Unreachable, VerificationError
+from medchain.errors import Forked, StorageError, VerificationError
 from medchain.ledger.checkpoint import Checkpoint
 from medchain.ledger.contract import Contract
 from medchain.ledger.note import NOTE_LIMIT
@@ -39,6 +39,7 @@ from medchain.transparency.evidence import Evidence
 from medchain.transparency.fetching import fetched_runs
 from medchain.transparency.following import LogFollowing
 from medchain.transparency.growth import Growth, growth_of
+from medchain.transparency.history import History
 from medchain.transparency.source import Source, source_of
 from medchain.transparency.tree import PublishedTree
 
@@ -106,6 +107,7 @@ class PublishedLog:
         try:
             self._copy: Copy = copy_in(self._store, self.trust, registry)
             self._beside = Beside(folder, self.trust)
+            self._history = History(self._copy, self._beside, self.source.name)
         except BaseException:
             self._store.close()
             raise
@@ -136,10 +138,10 @@ class PublishedLog:
     def _update(self, progress: Progress | None, go_on: Callable[[], object]) -> Update:
         """`update`, broken off between two files by what `go_on` raises."""
         with self._lock:
-            self._expect_no_fork()
+            self._history.expect_no_fork()
             checkpoint = self._fetch_checkpoint()
             tree = PublishedTree(self.source, checkpoint.head)
-            self._compare_or_keep(checkpoint, tree)
+            self._history.compare_or_keep(checkpoint, tree)
             before = self.size
             if self._copy.size < checkpoint.size:
                 tree.check_border()
@@ -154,13 +156,6 @@ class PublishedLog:
                 self._copy.finish(checkpoint)
             return Update(before, checkpoint)
 
-    def _expect_no_fork(self) -> None:
-        if self.evidence is not None:
-            raise Forked(
-                f"this log has forked, so its copy grows no more: {self.evidence.summary}",
-                evidence=bytes(self.evidence),
-            )
-
     def _fetch_checkpoint(self) -> Checkpoint:
         data = self.source.read(layout.CHECKPOINT, NOTE_LIMIT)
         if data is None:
@@ -170,75 +165,6 @@ class PublishedLog:
         if checkpoint.size == 0:
             raise VerificationError("a checkpoint of an empty log: this one begins with its genesis")
         return checkpoint
-
-    def _compare_or_keep(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
-        """`_compare` with all that was signed before; what cannot be compared is kept, for it may be half of a fork."""
-        try:
-            self._compare(checkpoint, tree)
-            self._settle_unproved(checkpoint, tree)
-        except (Forked, Rewound):
-            raise
-        except (VerificationError, Unreachable):
-            self._beside.keep_unproved(checkpoint)
-            raise
-
-    def _compare(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
-        """That a signed checkpoint goes on from the one that was seen last. Raises as `update`."""
-        known = self._copy.target or self._copy.checkpoint
-        if known is None:
-            return
-        if checkpoint.size < known.size:
-            if self._compare_smaller(checkpoint) is None:
-                self._compare_between(checkpoint, tree)
-            raise Rewound(
-                f"{self.source.name} shows {checkpoint.size} entries, and has shown {known.size}: an old copy of the"
-                " log, or one from a cache"
-            )
-        root = tree.root_at(known.size)
-        if root != known.root:
-            self._convict(Evidence.of(known, checkpoint, root, tree.prove_consistency(known.size)))
-
-    def _compare_smaller(self, checkpoint: Checkpoint) -> ConsistencyProof | None:
-        """That the copy begins with the log of a smaller checkpoint; the proof, None if the copy is not so long."""
-        held = self._copy.checkpoint
-        if held is None or checkpoint.size > held.size:
-            return None
-        archive, size = self._copy.archive, checkpoint.size
-        mine = archive.head(size)
-        proof = archive.prove_consistency(size, held.size) if size else ConsistencyProof(0, held.size, ())
-        if mine.root != checkpoint.root:
-            self._convict(Evidence.of(checkpoint, held, mine.root, proof))
-        return proof
-
-    def _compare_between(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
-        """That a checkpoint goes on from the copy, though it is smaller than one for which an update was broken off.
-
-        Where its tiles are missing nothing is known of it but that the log shows less.
-        """
-        held = self._copy.checkpoint
-        if held is None:
-            return
-        try:
-            root, proof = tree.root_at(held.size), tree.prove_consistency(held.size)
-        except (VerificationError, Unreachable):
-            self._beside.keep_unproved(checkpoint)
-            return
-        if root != held.root:
-            self._convict(Evidence.of(held, checkpoint, root, proof))
-
-    def _convict(self, evidence: Evidence) -> None:
-        """Keep evidence of a fork, and stop."""
-        self._beside.convict(evidence)
-        self._expect_no_fork()
-
-    def _settle_unproved(self, checkpoint: Checkpoint, tree: PublishedTree) -> None:
-        """Whether `checkpoint` goes on from those of which that could not be said: a fork shows itself, late."""
-        for name, kept in list(self._beside.unproved.items()):
-            if kept.size <= checkpoint.size:
-                root = tree.root_at(kept.size)
-                if root != kept.root:
-                    self._convict(Evidence.of(kept, checkpoint, root, tree.prove_consistency(kept.size)))
-                self._beside.drop_unproved(name)
 
     def follow(
         self,
@@ -391,13 +317,13 @@ class PublishedLog:
         with self._lock:
             held = self._expect_checkpoint()
             if other.size <= held.size:
-                proof = self._compare_smaller(other)
+                proof = self._history.compare_smaller(other)
                 assert proof is not None, "it is not larger than the copy"
                 return proof
             tree = PublishedTree(self.source, other.head)
             root, proof = tree.root_at(held.size), tree.prove_consistency(held.size)
             if root != held.root:
-                self._convict(Evidence.of(held, other, root, proof))
+                self._history.convict(Evidence.of(held, other, root, proof))
             return proof
 
     def _compared_by(self, other: PublishedLog) -> ConsistencyProof:
@@ -406,7 +332,7 @@ class PublishedLog:
             return other.compare(self._expect_checkpoint())
         except Forked as error:
             with self._lock:
-                self._convict(Evidence.parse(error.evidence))
+                self._history.convict(Evidence.parse(error.evidence))
             raise
 
     def close(self) -> None:

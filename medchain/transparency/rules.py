@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from medchain.errors import EncodingError, InvalidBlock
 from medchain.ledger.entry import Entry, Genesis, Header, Kind, parse_leaf
+from medchain.ledger.replaying import genesis_in
 from medchain.ledger.trust import Trust
 from medchain.merkle import CompactRange
 from medchain.merkle.compact import Created
@@ -19,13 +20,7 @@ def check_genesis(leaf: bytes, trust: Trust) -> Genesis:
     Raises:
         InvalidBlock: the first leaf of the log is no genesis, or that of another chain.
     """
-    try:
-        header = parse_leaf(leaf)
-    except EncodingError as error:
-        raise InvalidBlock(f"the genesis is damaged: {error}", index=0) from error
-    if not isinstance(header, Header) or header.genesis is None:
-        raise InvalidBlock("the first leaf holds no genesis document", index=0)
-    genesis = header.genesis
+    genesis = genesis_in(leaf)
     if (genesis.origin, genesis.id, genesis.tag) != (trust.origin, trust.chain, trust.tag):
         raise InvalidBlock("the log is that of another chain than the trusted one", height=0, index=0)
     return genesis

@@ -25,7 +25,6 @@ EXEMPT: dict[str, str] = {
     "medchain.chain:Chain.submit": "Transaction.from_bytes and nothing else",
     "medchain.ehr.records:Records.bundle": "Bundle.from_bytes and nothing else",
     "medchain.keys.signing:self_test": "its own constants",
-    "medchain.ledger.past:PastRows._order_key": "a row of the own store, as layout.row_map_key reads it; InvalidBlock",
     "medchain.ledger.system:consume": "a number out of bytes of the ledger's own row",
     "medchain.ledger.tables:_item_in_order": "bytes that order_key has made",
     "medchain.ledger.versions:RebuiltVersions.load": "keys that the map asks for, all of its nodes made here",

@@ -79,7 +79,11 @@ CHAIN = (
         (InvalidBlock,),
         fixed(encode([b"x", {"a": 1}])),
         write=None,
-        reaches=("medchain.ledger.layout:row_map_key", "medchain.ledger.tables:read_key"),
+        reaches=(
+            "medchain.ledger.layout:row_map_key",
+            "medchain.ledger.tables:read_row",
+            "medchain.ledger.tables:read_key",
+        ),
     ),
     Decoder(
         "ledger.tables row",
